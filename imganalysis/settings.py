@@ -1,0 +1,242 @@
+"""Everything a run can be told. Each default stands here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from imganalysis.errors import SettingsError
+from imganalysis.stack import PLAUSIBLE_UM
+
+
+class Model(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Reading(Model):
+    """How image files are understood."""
+
+    pixel_size: tuple[float | None, float, float] | None = Field(
+        None, title="Pixel size (Z, Y, X)", description="um; overrides what the files say"
+    )
+    axes: str | None = Field(
+        None, title="Axes", description="order of the axes of TIFF files that do not say, e.g. CYX"
+    )
+    time: int = Field(0, ge=0, title="Time point", description="which one of a time series")
+    allow_rgb: bool = Field(False, title="Allow RGB", description="read RGB images, flagged")
+    backend: Literal["auto", "bioio", "aicsimageio"] = Field("auto", title="Reading library")
+
+    @field_validator("pixel_size")
+    @classmethod
+    def _plausible(
+        cls, value: tuple[float | None, float, float] | None
+    ) -> tuple[float | None, float, float] | None:
+        low, high = PLAUSIBLE_UM
+        if value is not None and not all(v is None or low <= v <= high for v in value):
+            raise ValueError(
+                f"pixel sizes of a microscope lie between {low} and {high} um, got {value}"
+            )
+        return value
+
+    @field_validator("axes")
+    @classmethod
+    def _axes(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        value = value.upper()
+        if not {"Y", "X"} <= set(value) <= set("TCZYXS") or len(set(value)) != len(value):
+            raise ValueError(f"axes are letters of TCZYX, each once, with Y and X; got {value!r}")
+        return value
+
+
+class Projection(Model):
+    """How a stack of planes becomes the picture that is measured."""
+
+    method: Literal["auto", "mean", "none"] = Field(
+        "auto",
+        title="Projection",
+        description="auto: mean over the section for stacks thinner than a nucleus, "
+        "none for thicker ones",
+    )
+    section_um: Positive = Field(
+        3.0, title="Section thickness", description="um; the manifest's section_um goes first"
+    )
+    thick_um: Positive = Field(
+        8.0, title="Thick stack", description="um; a stack from this thickness on is left in 3-D"
+    )
+
+
+class Preparation(Model):
+    """What is done to the pixels before they are measured."""
+
+    background: Literal["panel", "local", "none"] = Field(
+        "panel", title="Background", description="local background is subtracted, or not"
+    )
+    background_window_um: Positive = Field(
+        60.0, title="Background window", description="um; wider than any group of bright cells"
+    )
+    tissue_smooth_um: Positive = Field(
+        4.0, title="Tissue smoothing", description="um; for the outline of the tissue"
+    )
+    tissue_hole_um2: NotNegative = Field(
+        400.0, title="Smallest hole", description="um2; smaller gaps count as tissue"
+    )
+    max_black_fraction: Fraction = Field(
+        0.999, title="Black", description="a channel with more zero pixels than this is black"
+    )
+
+
+class ScikitImageMethod(Model):
+    """Nuclei by smoothing, local threshold, seeds and watershed."""
+
+    method: Literal["scikit-image"] = "scikit-image"
+    nucleus_diameter_um: Positive = Field(
+        8.0, le=100, title="Nucleus diameter", description="um; of a typical nucleus"
+    )
+    smallest_nucleus_um: Positive = Field(
+        2.0, title="Smallest nucleus", description="um; smaller objects are debris"
+    )
+    sensitivity: Fraction = Field(
+        0.5, title="Sensitivity", description="0 finds bright nuclei only, 1 the dimmest too"
+    )
+
+
+class GivenLabels(Model):
+    """Nuclei from label images that somebody else made."""
+
+    method: Literal["given"] = "given"
+    path: str = Field(title="Label image", description="a file, or a folder with one per field")
+    page: int | str | None = Field(None, title="Page", description="number or name of the page")
+
+
+Segmentation = Annotated[ScikitImageMethod | GivenLabels, Field(discriminator="method")]
+
+
+class Measuring(Model):
+    """Cells, the frame in which they are counted, and which are evaluable."""
+
+    guard_um: NotNegative = Field(
+        8.0, title="Guard frame", description="um; cells centred nearer the border are not counted"
+    )
+    expansion_um: Positive = Field(
+        3.0, title="Cell radius beyond the nucleus", description="um; bounded by neighbours"
+    )
+    min_diameter_um: NotNegative = Field(
+        3.0, title="Smallest evaluable nucleus", description="um, equivalent diameter"
+    )
+    max_saturated: Fraction = Field(
+        0.02, title="Saturation", description="nuclei with more clipped pixels are not evaluable"
+    )
+    cap_fraction: Fraction = Field(
+        0.5, title="Cap", description="profiles under this share of the median diameter are caps"
+    )
+
+
+class Gating(Model):
+    """How thresholds are found and used."""
+
+    control_percentile: float = Field(
+        99.0, gt=50, lt=100, title="Control percentile", description="of the control's cells"
+    )
+    min_control_cells: int = Field(
+        200, ge=1, title="Control cells", description="a control with fewer sets no gate"
+    )
+    indeterminate_band: Fraction = Field(
+        0.15, title="Indeterminate band", description="share of the gate on either side of it"
+    )
+    sensitivity_factors: tuple[Positive, Positive] = Field(
+        (0.8, 1.25), title="Gate sensitivity", description="factors at which results are repeated"
+    )
+
+
+class Summary(Model):
+    """How counts become numbers per biopsy."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, title="Confidence")
+    deff_default: float = Field(
+        5.0, ge=1, title="Design effect", description="where fields cannot tell it"
+    )
+    minimum_cells: int = Field(200, ge=1, description="fewer: flag below_minimum")
+    minimum_fields: int = Field(3, ge=1, description="fewer: flag below_minimum")
+    low_cells: int = Field(500, ge=1, description="fewer: flag low_count")
+    low_fields: int = Field(5, ge=1, description="fewer: flag low_count")
+
+
+class Output(Model):
+    """What is written."""
+
+    overlays: bool = Field(True, title="Overlays")
+    cells_csv: bool = Field(False, title="Cells as CSV", description="beside parquet")
+
+
+class Settings(Model):
+    """Everything a run can be told."""
+
+    reading: Reading = Reading()
+    projection: Projection = Projection()
+    preparation: Preparation = Preparation()
+    segmentation: Segmentation = ScikitImageMethod()
+    measuring: Measuring = Measuring()
+    gating: Gating = Gating()
+    summary: Summary = Summary()
+    output: Output = Output()
+
+
+def parse_settings(values: dict[str, Any], *, source: str = "settings") -> Settings:
+    """Check settings.
+
+    Parameters
+    ----------
+    values
+        Nested names and values, as in a settings file.
+    source
+        Where they are from, for the message.
+
+    Raises
+    ------
+    SettingsError
+        An unknown name, or a value that is out of range.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"{source}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Say in one line each what a settings or panel file has wrong."""
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        found = item.get("input")
+        shown = "" if isinstance(found, dict | list) or found is None else f"; found {found!r}"
+        lines.append(f"{place}: {item['msg']}{shown}")
+    return "; ".join(lines)
+
+
+def fingerprint(*parts: Any) -> str:
+    """Hash settings and other plain values: equal values, equal hash.
+
+    Parameters
+    ----------
+    parts
+        Pydantic models, or anything that JSON can hold.
+
+    Returns
+    -------
+    str
+        First 16 hexadecimal digits of the SHA-256.
+    """
+    plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
