@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import OutputError, TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import pandas as pd
 
 # One object or cell per row. Lengths um, areas um2, volumes um3; the unit is in the name.
@@ -167,7 +168,11 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """
     text = _guarded(table).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     data = text.encode("utf-8") if text.isascii() else text.encode("utf-8-sig")
-    write_atomic(path, lambda temporary: temporary.write_bytes(data) and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomic(path, write)
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
