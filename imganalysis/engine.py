@@ -1,0 +1,105 @@
+"""Where tasks run: here, or in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, TypeVar
+
+from imganalysis.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """Processors that this process may use."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # macOS and Windows
+        return max(1, os.cpu_count() or 1)
+
+
+def run_tasks(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int | None = None,
+    lost: Callable[[Item], Result],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Run a function on each item, in any order, and give the results in the items' order.
+
+    Parameters
+    ----------
+    function
+        A module-level function that raises nothing it can help: its result says what failed.
+    items
+        What to run it on.
+    workers
+        Processes; 1 runs everything in this one. All processors by default.
+    lost
+        Gives the result of an item whose process died (memory, a crash in a library).
+    progress
+        Called with (done, total) after each item.
+
+    Returns
+    -------
+    list
+        One result per item, in order, whatever the number of workers.
+
+    Raises
+    ------
+    SettingsError
+        Fewer than one worker.
+    """
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise SettingsError(f"workers must be 1 or more, got {workers}")
+    total = len(items)
+    if workers == 1 or total <= 1:
+        results = []
+        for number, item in enumerate(items, start=1):
+            results.append(function(item))
+            if progress:
+                progress(number, total)
+        return results
+    found: dict[int, Result] = {}
+    _pool(function, items, list(range(total)), min(workers, total), found, progress)
+    # A dead process takes its neighbours' tasks along. Each one left runs again, alone.
+    for index in range(total):
+        if index not in found:
+            _pool(function, items, [index], 1, found, None)
+            found.setdefault(index, lost(items[index]))
+            if progress:
+                progress(len(found), total)
+    return [found[index] for index in range(total)]
+
+
+def _pool(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    indices: list[int],
+    workers: int,
+    found: dict[int, Result],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    # Forking a process that runs threads of numerical libraries can hang: start fresh ones.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(function, items[index]): index for index in indices}
+        try:
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                if progress:
+                    progress(len(found), len(items))
+        except BrokenProcessPool:
+            return
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
