@@ -1,0 +1,54 @@
+# Each target sets up what it needs. `make` alone lists the targets.
+#   make test PYTHON=python3.12     another Python
+#   make bench QUICK=1              each benchmark in under a minute
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+DEMO ?= demo_results
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+AICS := .venv-aicsimageio
+AICS_STAMP := $(AICS)/.installed
+PIP := -m pip install --disable-pip-version-check --quiet
+# 0 where the Python is one that the package supports.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+.PHONY: help demo test lint bench test-aicsimageio clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo               analyse the sample biopsies, results in $(DEMO)/"
+	@echo "make test               all tests"
+	@echo "make lint               ruff and mypy"
+	@echo "make bench [QUICK=1]    all benchmarks, into benchmarks/RESULTS.md"
+	@echo "make test-aicsimageio   the reading tests with aicsimageio in place of bioio"
+	@echo "make clean              remove what the targets made, the environments too"
+
+demo: $(STAMP)
+	$(BIN)/imganalysis demo --out $(DEMO) --overwrite
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run_all.py $(if $(QUICK),--quick)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(SUPPORTED)' || { \
+	  echo "imganalysis needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is" \
+	    "$$($(PYTHON) --version 2>&1); give another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV): a few minutes, once."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --upgrade "pip>=25.1"
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[formats]" --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(AICS) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
