@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from imganalysis.errors import SettingsError
 from imganalysis.stack import PLAUSIBLE_UM
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Model(BaseModel):
@@ -240,3 +243,31 @@ def fingerprint(*parts: Any) -> str:
     plain = [p.model_dump(mode="json") if isinstance(p, BaseModel) else p for p in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a settings file: YAML, or the run.json of an earlier run.
+
+    Parameters
+    ----------
+    path
+        Nested names and values, as in `Settings`.
+
+    Raises
+    ------
+    SettingsError
+        Not there, or not a mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not a settings file ({error})") from None
+    if isinstance(values, dict) and path.suffix == ".json":
+        values = values.get("settings")
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected names and values, as in run.json under 'settings'")
+    return values
