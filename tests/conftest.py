@@ -1,0 +1,105 @@
+"""Fixtures that every test may use: real images, the sample study, a check for open files."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before anything imports matplotlib, in worker processes of the tests too.
+os.environ["MPLBACKEND"] = "Agg"
+
+
+def testdata_folder() -> Path:
+    """Where the real images are, whether or not they are there."""
+    named = os.environ.get("IMGANALYSIS_TESTDATA")
+    return Path(named) if named else ROOT.parent / "shared" / "data"
+
+
+def missing(message: str) -> None:
+    """Skip on a machine that lacks something; fail where everything must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """Folder of real images; a test that uses it is marked ``realdata``."""
+    folder = testdata_folder()
+    if not (folder / "README.md").is_file():
+        missing(f"no real images in {folder}; name their folder in IMGANALYSIS_TESTDATA")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The simulated study that ships with the source."""
+    folder = ROOT / "sample_data"
+    assert (folder / "README.md").is_file(), f"{folder} is part of the source, but empty"
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that uses real images, so that ``-m "not realdata"`` leaves out all."""
+    for item in items:
+        if "testdata" in getattr(item, "fixturenames", ()):
+            item.add_marker("realdata")
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """Remember which tests failed: their traceback keeps their files open."""
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
+
+
+def open_files(*folders: Path) -> set[str]:
+    """Files under the folders that this process holds open (Linux; elsewhere none is seen)."""
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        return set()
+    starts = tuple(f"{folder}{os.sep}" for folder in folders)
+    found = set()
+    for handle in os.listdir(handles):
+        try:
+            target = os.readlink(handles / handle)
+        except OSError:  # the handle of the listing itself
+            continue
+        if target.startswith(starts):
+            found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_open_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which an image or table is still open.
+
+    On Windows an open file cannot be moved or deleted, and a study has thousands of files.
+    """
+    folders = [testdata_folder().resolve(), ROOT / "sample_data"]
+    if "tmp_path" in request.fixturenames:
+        folders.append(request.getfixturevalue("tmp_path"))
+    before = open_files(*folders)
+    yield
+    if request.node.stash.get(_failed, False):
+        return
+    left = open_files(*folders) - before
+    if left:  # a lazy array that went out of use may still wait for the collector
+        gc.collect()
+        left = open_files(*folders) - before
+    assert not left, f"still open after the test: {', '.join(sorted(left))}"
