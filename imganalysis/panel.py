@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from imganalysis.settings import Fraction, Model, NotNegative, Positive
+from imganalysis.errors import PanelError
+from imganalysis.panel_check import check_panel, panel_notes
+from imganalysis.panel_match import choose_panel, match_channels
+from imganalysis.settings import Fraction, Model, NotNegative, Positive, Reading, explain
+
+__all__ = [
+    "Channel", "Context", "FractionOf", "InRegion", "Lonely", "Lymphoid", "Match", "Measure",
+    "Panel", "Phenotype", "Region", "Shape", "Sheet", "Variant", "builtin_panels",
+    "check_panel", "choose_panel", "load_panel", "match_channels", "panel_notes", "panel_path",
+]  # fmt: skip
+
+NAME = r"^[A-Za-z][A-Za-z0-9+_.-]*$"
+COLOUR = r"^(#[0-9A-Fa-f]{6}|[a-z]+)$"
 
 Compartment = Literal["nucleus", "ring", "cell", "max"]
 """``max`` is the greater of nucleus and ring."""
@@ -21,10 +34,17 @@ class Measure(Model):
     statistic: Statistic = "mean"
 
 
+DEFAULT_MEASURES: dict[str, tuple[Measure, ...]] = {
+    "lineage": (Measure(compartment="ring", statistic="mean"),),
+    "state": (Measure(compartment="max", statistic="mean"),),
+}
+"""What a gate is set on where the panel does not say: by the channel's role."""
+
+
 class Channel(Model):
     """One channel of a stack and the marker it shows."""
 
-    marker: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9+_.-]*$")
+    marker: str = Field(pattern=NAME)
     names: tuple[str, ...] = ()  # channel names that it goes by; marker and fluorophore count too
     index: int | None = Field(None, ge=0)  # position, for files whose channels have no names
     fluorophore: str = ""
@@ -32,11 +52,25 @@ class Channel(Model):
     emission_nm: Positive | None = None
     role: Literal["nuclei", "lineage", "state", "ignore"] = "lineage"
     measures: tuple[Measure, ...] = ()
-    colour: str = "white"
+    colour: str = Field("white", pattern=COLOUR)
+    cycle: int = Field(1, ge=1)  # of staining; dyes of different cycles never meet
     sensitivity: Fraction | None = None  # of the stain, with its origin, for Rogan-Gladen
     sensitivity_origin: str = ""
     antibody: str = ""
     form: str = ""  # of the antigen that the antibody sees, e.g. cleaved, total, unknown
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_measures(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("measures"):
+            measures = DEFAULT_MEASURES.get(values.get("role", "lineage"), ())
+            return {**values, "measures": measures}
+        return values
+
+    @property
+    def gated(self) -> bool:
+        """Whether cells are called positive or negative for the marker."""
+        return self.role in DEFAULT_MEASURES
 
 
 class Match(Model):
@@ -113,31 +147,34 @@ Call = Literal["pos", "neg", "any"]
 class Phenotype(Model):
     """One row of the phenotype table: it applies where `when` and `context` hold, not `unless`."""
 
-    name: str
-    when: dict[str, Call] = {}
-    context: dict[str, bool] = {}
-    unless: dict[str, bool] = {}
+    name: str = Field(pattern=NAME)
+    when: dict[str, Call] = Field(default_factory=dict)
+    context: dict[str, bool] = Field(default_factory=dict)
+    unless: dict[str, bool] = Field(default_factory=dict)
     role: Literal["tumour", "infiltrate", "excluded", "conflict", "other"] = "other"
     apoptotic: bool = False
-    colour: str = "grey"
+    colour: str = Field("grey", pattern=COLOUR)
+
+
+class Variant(Model):
+    """A fraction by another definition."""
+
+    numerator: tuple[str, ...]
+    denominator: tuple[str, ...]
 
 
 class FractionOf(Model):
     """A fraction per biopsy: classes in the numerator over classes in the denominator."""
 
-    name: str
+    name: str = Field(pattern=NAME)
     numerator: tuple[str, ...]
     denominator: tuple[str, ...]
-    count: str  # column of the denominator, e.g. n_tumour
+    count: str = Field(pattern=NAME)  # column of the denominator, e.g. n_tumour
+    empty_reason: str = Field("empty_denominator", pattern=NAME)  # why it is NA without cells
     percent: bool = False
+    empty_reason: str = Field("empty_denominator", pattern=r"^[a-z][a-z0-9_]*$")
     endpoint: bool = False  # gets every interval, bound and sensitivity
-    variants: dict[str, "FractionOf.Variant"] = {}
-
-    class Variant(Model):
-        """The same fraction by another definition."""
-
-        numerator: tuple[str, ...]
-        denominator: tuple[str, ...]
+    variants: dict[str, Variant] = Field(default_factory=dict)
 
 
 class Panel(Model):
@@ -153,7 +190,128 @@ class Panel(Model):
     small_nucleus_um: Positive = 7.5
     channels: tuple[Channel, ...]
     region: Region | None = None
-    contexts: dict[str, Context] = {}
+    contexts: dict[str, Context] = Field(default_factory=dict)
     phenotypes: tuple[Phenotype, ...] = ()
     fractions: tuple[FractionOf, ...] = ()
     death_marker: str | None = None  # joins fragments; its antibody form titles the endpoint
+
+    @field_validator("axes")
+    @classmethod
+    def _axes(cls, value: str | None) -> str | None:
+        return Reading(axes=value).axes
+
+    @property
+    def nuclei(self) -> Channel:
+        """The channel that shows the nuclei."""
+        return next(c for c in self.channels if c.role == "nuclei")
+
+    @property
+    def gated(self) -> tuple[Channel, ...]:
+        """Channels whose marker cells are called positive or negative for."""
+        return tuple(c for c in self.channels if c.gated)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the phenotype table's classes, each once, in its order."""
+        return tuple(dict.fromkeys(row.name for row in self.phenotypes))
+
+    def channel(self, marker: str) -> Channel:
+        """Find the channel that shows a marker.
+
+        Raises
+        ------
+        PanelError
+            The panel has no such marker.
+        """
+        for channel in self.channels:
+            if channel.marker == marker:
+                return channel
+        known = ", ".join(c.marker for c in self.channels)
+        raise PanelError(f"panel '{self.name}' has no marker {marker}; it has {known}")
+
+
+def builtin_panels() -> dict[str, Path]:
+    """Names and files of the panels that come with the package."""
+    from importlib.resources import files
+
+    folder = Path(str(files("imganalysis") / "panels"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def panel_path(name: str | Path) -> Path:
+    """Find a panel file.
+
+    Parameters
+    ----------
+    name
+        A file, or the name of a built-in panel.
+
+    Raises
+    ------
+    PanelError
+        Neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    builtin = builtin_panels()
+    if str(name) in builtin:
+        return builtin[str(name)]
+    raise PanelError(
+        f"{name}: no such panel file, and no built-in panel; built in are {', '.join(builtin)}"
+    )
+
+
+def load_panel(name: str | Path) -> Panel:
+    """Read and check a panel file.
+
+    Parameters
+    ----------
+    name
+        A YAML file, or the name of a built-in panel.
+
+    Raises
+    ------
+    PanelError
+        No such file, not YAML, a key twice, an unknown key, or a table that does not hold up.
+    SpectralClashError
+        Two dyes of one section that no filter separates.
+    """
+    path = panel_path(name)
+    try:
+        panel = Panel.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise PanelError(f"{path}: {explain(error)}") from None
+    check_panel(panel, source=str(path))
+    return panel
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML in which a key may stand only once: the second would silently win."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if key.tag != "tag:yaml.org,2002:merge":
+                    if key.value in seen:
+                        raise PanelError(
+                            f"{path}: line {key.start_mark.line + 1}: "
+                            f"the key '{key.value}' stands twice"
+                        )
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader)  # noqa: S506  is safe
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise PanelError(f"{path}: {place}not YAML ({error.problem})") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PanelError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    if not isinstance(content, dict):
+        raise PanelError(f"{path}: a panel file holds names and values, e.g. 'name: my_panel'")
+    return content
