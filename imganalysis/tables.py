@@ -73,6 +73,40 @@ EXCLUSIONS: dict[str, str] = {
 }
 
 
+FLAGS: dict[str, str] = {
+    "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
+    "low_count": "fewer cells or fields than pathologists count",
+    "below_LoD": "the interval reaches down to what the controls alone would give",
+    "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
+    "staining fault",
+    "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
+    "adjacent_sections": "sections of one panel were pooled; neighbours share nuclei",
+    "panels_pooled": "sections of several panels were pooled",
+    "fields_failed": "some fields of the biopsy could not be analysed",
+    "no_nuclei": "a field without a nucleus",
+    "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
+    "rgb": "colours read as intensities",
+    "saturated": "more than 1 % of a channel's pixels are clipped",
+    "zero_clipped": "many pixels are 0: the offset was set too low",
+    "not_finite": "pixels that are NaN or infinite; objects on them are excluded",
+    "short_stack": "the stack is thinner than the section",
+    "z_step_unknown": "several planes, the step between them unknown; all were averaged",
+    "z_descending": "the planes were taken from the far side",
+    "frame_off": "the field is too small for the guard frame",
+}
+"""Fixed words in the column ``flags``."""
+
+REASONS: dict[str, str] = {
+    "ungated": "a marker that the value needs has no gate",
+    "not_stained": "no field of a panel that shows it",
+    "fields_failed": "every field that could show it failed",
+    "no_evaluable_tumour": "no evaluable tumour cell",
+    "no_defined_lymphocytes": "no cell of the classes in the denominator",
+    "empty_denominator": "no cell of the classes in the denominator",
+}
+"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value."""
+
+
 def measure_column(marker: str, compartment: str, statistic: str) -> str:
     """Name of a measurement's column, e.g. ``CD3_ring_mean``; never taken apart again."""
     return f"{marker}_{compartment}_{statistic}"

@@ -1,0 +1,172 @@
+"""One row per biopsy: fractions, densities, areas, exclusions, flags, reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imganalysis import tables as t
+from imganalysis.quantify.summary import (
+    Counts,
+    density_columns,
+    fraction_names,
+    fraction_row,
+    markers_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imganalysis.panel import FractionOf, Panel
+    from imganalysis.settings import Summary
+
+COUNTED_ROLES = ("tumour", "infiltrate")
+"""Roles of phenotypes whose density is given."""
+
+QUIET_FLAGS = ("z_descending",)
+"""Flags of fields that say nothing against a biopsy's numbers."""
+
+
+def biopsy_table(
+    fields: pd.DataFrame,
+    counts: Counts,
+    panels: Mapping[str, Panel],
+    settings: Summary,
+    *,
+    no_negatives: frozenset[tuple[str, str]] = frozenset(),
+) -> pd.DataFrame:
+    """Summarise every biopsy of a study.
+
+    Parameters
+    ----------
+    fields
+        One row per sample field that was analysed or failed, columns as in ``fields.csv``.
+    counts
+        Evaluable cells per field and class.
+    panels
+        By name.
+    settings
+        Confidence, minimums.
+    no_negatives
+        (biopsy, marker) pairs whose cells show no negative population.
+
+    Returns
+    -------
+    DataFrame
+        One row per biopsy in the order of `fields`, columns as in ``biopsies.csv``.
+    """
+    rows = [
+        _row(str(name), group.reset_index(drop=True), counts, panels, settings, no_negatives)
+        for name, group in fields.groupby("biopsy", sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _row(
+    name: str,
+    group: pd.DataFrame,
+    counts: Counts,
+    panels: Mapping[str, Panel],
+    settings: Summary,
+    no_negatives: frozenset[tuple[str, str]],
+) -> dict[str, Any]:
+    done = group[group["status"] == "analysed"].reset_index(drop=True)
+    failed = int((group["status"] == "failed").sum())
+    first = group.iloc[0]
+    row: dict[str, Any] = {"biopsy": name}
+    row |= {key: first[key] for key in ("patient", "lesion", "week")}
+    row |= {key: first[key] for key in group.attrs.get("extra_columns", ())}
+    row |= {"n_fields": len(done), "n_fields_failed": failed}
+    flags: list[str] = ["fields_failed"] if failed else []
+    reasons: list[str] = []
+    gates: dict[str, float] = {}
+    for fraction in fraction_names(panels.values()):
+        owners = {key: p for key, p in panels.items() if _has(p, fraction)}
+        mine = done[done["panel"].isin(owners)].reset_index(drop=True)
+        markers = _markers(owners.values(), fraction)
+        result = fraction_row(fraction, mine, counts, panels, settings, markers)
+        reason = result.reason
+        if reason == "not_stained" and failed:
+            lost = group[group["status"] == "failed"]["panel"]
+            reason = "fields_failed" if lost.isin([*owners, ""]).any() else reason
+        row |= result.columns
+        gates |= result.gates
+        flags += result.flags
+        if reason:
+            reasons.append(f"{fraction.name}: {reason}")
+        if fraction.endpoint:
+            row |= _form(mine, owners, flags)
+    row |= _densities(done, counts, panels, settings, reasons)
+    row |= {
+        "tissue_mm2": done["tissue_mm2"].sum(min_count=1),
+        "region_mm2": done["region_mm2"].sum(min_count=1),
+    }
+    row |= gates
+    row |= {f"n_{word}": int(done[f"n_{word}"].sum()) for word in t.EXCLUSIONS}
+    row["n_unresolved"] = int(counts.called.loc[list(done[t.FIELD]), t.UNRESOLVED].sum())
+    if any((name, m) in no_negatives for p in panels.values() for m in _gated(p)):
+        flags.append("no_negative_population")
+    for words in done["flags"]:
+        flags += [word for word in str(words).split(";") if word and word not in QUIET_FLAGS]
+    row["flags"] = ";".join(dict.fromkeys(flags))
+    row["reason"] = "; ".join(reasons)
+    return row
+
+
+def _has(panel: Panel, fraction: FractionOf) -> bool:
+    return any(own.name == fraction.name for own in panel.fractions)
+
+
+def _gated(panel: Panel) -> list[str]:
+    return [channel.marker for channel in panel.gated]
+
+
+def _markers(owners: Any, fraction: FractionOf) -> list[str]:
+    """Gated markers that decide on a fraction, in the panels' order, each once."""
+    found: dict[str, None] = {}
+    for panel in owners:
+        own = next(f for f in panel.fractions if f.name == fraction.name)
+        needed = markers_of(panel, (*own.numerator, *own.denominator))
+        found |= dict.fromkeys(m for m in _gated(panel) if m in needed)
+    return list(found)
+
+
+def _form(fields: pd.DataFrame, owners: Mapping[str, Panel], flags: list[str]) -> dict[str, str]:
+    """Which form of the death marker the antibodies of a biopsy's panels see."""
+    used = [owners[name] for name in dict.fromkeys(fields["panel"])] or list(owners.values())
+    marked = [p.channel(p.death_marker).form or "unknown" for p in used if p.death_marker]
+    forms = list(dict.fromkeys(marked))
+    if not fields.empty and any(form != "cleaved" for form in forms):
+        flags.append("form_not_cleaved")
+    return {"death_marker_form": ";".join(forms)}
+
+
+def _densities(
+    done: pd.DataFrame,
+    counts: Counts,
+    panels: Mapping[str, Panel],
+    settings: Summary,
+    reasons: list[str],
+) -> dict[str, float]:
+    owners: dict[str, list[str]] = {}
+    for panel in panels.values():
+        for phenotype in panel.phenotypes:
+            if phenotype.role in COUNTED_ROLES and panel.name not in owners.get(phenotype.name, []):
+                owners.setdefault(phenotype.name, []).append(panel.name)
+    row: dict[str, float] = {}
+    ungated = False
+    for name, names in owners.items():
+        mine = done[done["panel"].isin(names)]
+        known = not any(
+            (label, marker) in counts.ungated
+            for label, panel in zip(mine[t.FIELD], mine["panel"], strict=True)
+            for marker in markers_of(panels[panel], [name])
+        )
+        ungated |= not known
+        cells: Sequence[float] = counts.called.loc[list(mine[t.FIELD]), name].tolist()
+        areas: Sequence[float] = mine["tissue_mm2"].tolist()
+        row |= density_columns(name, cells if known else [], areas if known else [], settings)
+    if ungated:
+        reasons.append("densities: ungated")
+    return row

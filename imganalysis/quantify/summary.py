@@ -1,0 +1,293 @@
+"""Counts of cells per field become fractions and densities per biopsy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imganalysis import tables as t
+from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import FractionOf, Panel
+    from imganalysis.settings import Summary
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Evaluable cells per field and class, as called and as they might have been.
+
+    Parameters
+    ----------
+    called
+        Index: field; columns: classes.
+    uncapped
+        The same without caps.
+    scaled
+        marker -> (with its gate lowered, with its gate raised).
+    bounds
+        fraction -> columns ``open`` and ``sure``: unresolved cells that are certainly in the
+        denominator, and among them those certainly in the numerator too.
+    false_positives
+        fraction -> expected cells in the numerator per field at the limit of blank of its
+        gates; a fraction without such a limit is missing.
+    ungated
+        (field, marker) pairs without a gate.
+    """
+
+    called: pd.DataFrame
+    uncapped: pd.DataFrame
+    scaled: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    bounds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    false_positives: Mapping[str, pd.Series] = field(default_factory=dict)
+    ungated: frozenset[tuple[str, str]] = frozenset()
+
+
+def tally(fields: Sequence[str], classes: Sequence[str], cells: pd.DataFrame) -> pd.DataFrame:
+    """Count cells per field and class.
+
+    Parameters
+    ----------
+    fields, classes
+        Rows and columns of the result, in this order, also where nothing was counted.
+    cells
+        One row per cell that counts, with the columns ``field`` and ``phenotype``.
+    """
+    rows = pd.Index(fields).get_indexer(pd.Index(cells[t.FIELD]))
+    columns = pd.Index(classes).get_indexer(pd.Index(cells[t.PHENOTYPE]))
+    if (rows < 0).any() or (columns < 0).any():
+        raise ValueError("a cell of an unknown field or class")
+    flat = np.bincount(rows * len(classes) + columns, minlength=len(fields) * len(classes))
+    shaped = flat.reshape(len(fields), len(classes))
+    return pd.DataFrame(shaped, index=pd.Index(fields), columns=pd.Index(classes))
+
+
+def fraction_bounds(
+    fraction: FractionOf, possible: NDArray[np.bool_], classes: Sequence[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which unresolved cells are certainly in the denominator, and certainly in the numerator.
+
+    Parameters
+    ----------
+    fraction
+        Its numerator and denominator.
+    possible
+        (cells, classes) what each unresolved cell may be.
+    classes
+        Names of the columns of `possible`.
+    """
+    outside = ~np.isin(classes, fraction.denominator)
+    others = ~np.isin(classes, fraction.numerator)
+    inside = ~possible[:, outside].any(axis=1) & possible.any(axis=1)
+    return inside, inside & ~possible[:, others].any(axis=1)
+
+
+def markers_of(panel: Panel, names: Iterable[str]) -> set[str]:
+    """Markers whose call decides whether a cell is of one of these classes."""
+    wanted = set(names)
+    return {
+        marker
+        for row in panel.phenotypes
+        if row.name in wanted
+        for marker, call in row.when.items()
+        if call != "any"
+    }
+
+
+def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
+    """Fractions of all panels, endpoints first; of those of one name the first."""
+    seen: dict[str, FractionOf] = {}
+    for panel in panels:
+        for fraction in panel.fractions:
+            seen.setdefault(fraction.name, fraction)
+    return sorted(seen.values(), key=lambda fraction: not fraction.endpoint)
+
+
+def _sums(
+    part: str, fields: pd.DataFrame, counts: pd.DataFrame, panels: Mapping[str, Panel], name: str
+) -> NDArray[np.float64]:
+    """Cells per field in the numerator or denominator of a fraction, by each field's panel."""
+    out = np.zeros(len(fields))
+    variant, _, side = part.partition("/")
+    for i, (label, panel) in enumerate(zip(fields[t.FIELD], fields["panel"], strict=True)):
+        whole = next(f for f in panels[panel].fractions if f.name == name)
+        rule: Any = whole.variants[variant] if variant else whole
+        out[i] = counts.loc[label, list(getattr(rule, side))].sum()
+    return out
+
+
+def _clusters(fields: pd.DataFrame, values: NDArray[Any]) -> NDArray[Any]:
+    """Sum per cluster: sections where there are three or more, else fields."""
+    sections = fields["section"].astype(str)
+    if sections.nunique() < 3:
+        return values
+    return pd.Series(values).groupby(sections.to_numpy(), sort=True).sum().to_numpy()
+
+
+@dataclass(frozen=True)
+class FractionRow:
+    """What one fraction adds to the row of a biopsy.
+
+    Parameters
+    ----------
+    columns
+        Name -> value.
+    gates
+        Name -> value with one gate moved.
+    flags
+        Fixed words.
+    reason
+        Fixed word where the fraction cannot be had, else empty.
+    """
+
+    columns: dict[str, Any]
+    gates: dict[str, float]
+    flags: tuple[str, ...]
+    reason: str
+
+
+def fraction_row(
+    fraction: FractionOf,
+    fields: pd.DataFrame,
+    counts: Counts,
+    panels: Mapping[str, Panel],
+    settings: Summary,
+    markers: Sequence[str],
+) -> FractionRow:
+    """All columns of one fraction of one biopsy.
+
+    Parameters
+    ----------
+    fraction
+        What to compute; each field's own panel says which classes it takes.
+    fields
+        The biopsy's analysed fields of panels that have the fraction: columns ``field``,
+        ``panel``, ``section``.
+    counts
+        Cells per field and class.
+    panels
+        By name.
+    settings
+        Confidence, minimums.
+    markers
+        Gated markers of the study's panels that have the fraction; each gets its columns.
+    """
+    name, scale = fraction.name, 100.0 if fraction.percent else 1.0
+
+    def sums(part: str, table: pd.DataFrame) -> NDArray[np.float64]:
+        return _clusters(fields, _sums(part, fields, table, panels, name))
+
+    def ratio(table: pd.DataFrame, variant: str = "") -> float:
+        den = sums(f"{variant}/denominator", table).sum()
+        return float(scale * sums(f"{variant}/numerator", table).sum() / den) if den else NAN
+
+    reason = _reason(fraction, fields, counts, panels)
+    x, n = sums("/numerator", counts.called), sums("/denominator", counts.called)
+    blocked = bool(reason)
+    if not blocked and n.sum() == 0:
+        reason = fraction.empty_reason
+    e = Estimate() if reason else _estimate(x, n, settings)
+    row: dict[str, Any] = {fraction.count: NAN if blocked else int(n.sum())}
+    row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
+    flags = [] if reason else _flags(fraction, x, n, len(fields), counts, e, fields, settings)
+    if fraction.endpoint:
+        row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
+    for variant in fraction.variants:
+        row[f"{name}_{variant}"] = NAN if blocked else ratio(counts.called, variant)
+    if not fraction.endpoint:
+        return FractionRow(row, {}, tuple(flags), reason)
+    open_, sure = 0.0, 0.0
+    if name in counts.bounds:
+        mine = counts.bounds[name].loc[list(fields[t.FIELD])]
+        open_, sure = float(mine["open"].sum()), float(mine["sure"].sum())
+    most = n.sum() + open_
+    known = not blocked and most > 0
+    row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
+    row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
+    row[f"{name}_uncapped"] = NAN if blocked else ratio(counts.uncapped)
+    row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
+    moved: dict[str, float] = {}
+    for marker in markers:
+        pair = counts.scaled.get(marker)
+        for end, side in zip(("low", "high"), pair or (None, None), strict=True):
+            moved[f"{name}_gate_{marker}_{end}"] = NAN if reason or side is None else ratio(side)
+    return FractionRow(row, moved, tuple(flags), reason)
+
+
+def _estimate(x: NDArray[Any], n: NDArray[Any], settings: Summary) -> Estimate:
+    return cluster_proportion(
+        x, n, confidence=settings.confidence, deff_default=settings.deff_default
+    )
+
+
+def _reason(
+    fraction: FractionOf, fields: pd.DataFrame, counts: Counts, panels: Mapping[str, Panel]
+) -> str:
+    if fields.empty:
+        return "not_stained"
+    for label, panel in zip(fields[t.FIELD], fields["panel"], strict=True):
+        own = next(f for f in panels[panel].fractions if f.name == fraction.name)
+        needed = markers_of(panels[panel], (*own.numerator, *own.denominator))
+        if any((label, marker) in counts.ungated for marker in needed):
+            return "ungated"
+    return ""
+
+
+def _flags(
+    fraction: FractionOf,
+    x: NDArray[Any],
+    n: NDArray[Any],
+    n_fields: int,
+    counts: Counts,
+    estimate: Estimate,
+    fields: pd.DataFrame,
+    settings: Summary,
+) -> list[str]:
+    flags = []
+    total = int(n.sum())
+    if fraction.endpoint and (total < settings.minimum_cells or n_fields < settings.minimum_fields):
+        flags.append("below_minimum")
+    if total < settings.low_cells or (fraction.endpoint and n_fields < settings.low_fields):
+        flags.append("low_count")
+    if fields["section"].nunique() > 1:
+        flags.append("adjacent_sections")
+    if fields["panel"].nunique() > 1:
+        flags.append("panels_pooled")
+    blank = counts.false_positives.get(fraction.name)
+    if blank is not None and estimate.lo * total <= float(blank[list(fields[t.FIELD])].sum()):
+        flags.append("below_LoD")
+    return flags
+
+
+def density_columns(
+    name: str, counts: Sequence[float], areas_mm2: Sequence[float], settings: Summary
+) -> dict[str, float]:
+    """Columns of the density of one class in one biopsy, cells per mm2 of tissue.
+
+    Parameters
+    ----------
+    name
+        The class.
+    counts, areas_mm2
+        One number per field; an unknown area (NaN) makes the density unknown.
+    settings
+        Confidence, design effect where the fields cannot tell it.
+    """
+    areas = np.asarray(areas_mm2, dtype=float)
+    e = Estimate()
+    if areas.size and np.isfinite(areas).all():
+        # Cells without tissue under them are not evaluable, so an area of 0 has count 0.
+        e = cluster_density(
+            counts, areas, confidence=settings.confidence, deff_default=settings.deff_default
+        )
+    column = f"{name}_per_mm2"
+    return {column: e.value, f"{column}_lo": e.lo, f"{column}_hi": e.hi}

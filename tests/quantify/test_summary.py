@@ -1,0 +1,184 @@
+"""Counts to fractions and densities per biopsy, on tables."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imganalysis import tables as t
+from imganalysis.panel import load_panel
+from imganalysis.quantify.biopsies import biopsy_table
+from imganalysis.quantify.summary import Counts, fraction_bounds, tally
+from imganalysis.settings import Summary
+
+A, B = load_panel("apoptosis"), load_panel("infiltrate")
+PANELS = {A.name: A, B.name: B}
+CLASSES = [*dict.fromkeys([*A.classes, *B.classes, t.UNRESOLVED])]
+
+
+def fields_of(n: int, panel: str = "apoptosis", **extra: Any) -> pd.DataFrame:
+    row = {
+        "biopsy": "P01", "patient": "P01", "lesion": "1", "week": "1", "section": "1",
+        "panel": panel, "status": "analysed", "tissue_mm2": 0.05, "region_mm2": 0.02,
+        "flags": "", **{f"n_{word}": 0 for word in t.EXCLUSIONS}, **extra,
+    }  # fmt: skip
+    return pd.DataFrame([{t.FIELD: f"{panel}{i}", **row} for i in range(n)])
+
+
+def counts_of(fields: pd.DataFrame, per_field: dict[str, list[int]], **more: Any) -> Counts:
+    table = pd.DataFrame(0, index=list(fields[t.FIELD]), columns=CLASSES)
+    for name, numbers in per_field.items():
+        table[name] = numbers
+    return Counts(called=table, uncapped=table, **more)
+
+
+def only(table: pd.DataFrame) -> pd.Series:
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_three_fractions_of_one_table() -> None:
+    """M+C- 420, M+C+ 150, M-C+ 130 of which 110 attributed, M-C- 300."""
+    fields = fields_of(1)
+    counts = counts_of(
+        fields,
+        {
+            "tumour_vital": [420],
+            "tumour_apoptotic": [150],
+            "tumour_apoptotic_melanA_lost": [110],
+            "apoptotic_unassigned": [20],
+            "non_tumour": [300],
+        },
+    )
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["apoptotic_fraction_strict"] == pytest.approx(0.2632, abs=5e-5)
+    assert row["apoptotic_fraction"] == pytest.approx(0.3824, abs=5e-5)
+    assert row["apoptotic_fraction_inclusive"] == pytest.approx(0.4, abs=5e-5)
+    assert row["n_tumour"] == 680
+
+
+def test_no_tumour_is_not_zero() -> None:
+    fields = fields_of(3)
+    counts = counts_of(fields, {"non_tumour": [50, 60, 40]})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert math.isnan(row["apoptotic_fraction"]) and math.isnan(row["apoptotic_fraction_lo"])
+    assert "apoptotic_fraction: no_evaluable_tumour" in row["reason"]
+    assert "pct_T: not_stained" in row["reason"]
+    assert row["n_tumour"] == 0
+
+
+def test_interval_knows_that_fields_are_clusters() -> None:
+    fields = fields_of(5)
+    x, n = np.array([30, 50, 10, 45, 20]), np.array([80, 90, 60, 100, 70])
+    counts = counts_of(fields, {"tumour_apoptotic": list(x), "tumour_vital": list(n - x)})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["apoptotic_fraction"] == pytest.approx(0.3875)
+    assert row["apoptotic_fraction_lo"] == pytest.approx(0.2368, abs=5e-5)
+    assert row["apoptotic_fraction_hi"] == pytest.approx(0.5633, abs=5e-5)
+    assert row["deff"] == pytest.approx(6.5195, abs=5e-5)
+    assert row["ci_method"] == "wilson_deff_t"
+
+
+def test_minimum_counts_are_flagged() -> None:
+    few = fields_of(2)
+    row = only(biopsy_table(few, counts_of(few, {"tumour_vital": [50, 50]}), PANELS, Summary()))
+    assert {"below_minimum", "low_count"} <= set(row["flags"].split(";"))
+    many = fields_of(6)
+    enough = counts_of(many, {"tumour_vital": [100] * 6, "tumour_apoptotic": [9] * 6})
+    flags = only(biopsy_table(many, enough, PANELS, Summary()))["flags"].split(";")
+    assert not {"below_minimum", "low_count"} & set(flags)
+
+
+def test_composition_counts_double_positives_once_in_the_denominator() -> None:
+    fields = fields_of(2, "infiltrate")
+    double = next(f.numerator[0] for f in B.fractions if f.name == "pct_CD3CD56")
+    counts = counts_of(fields, {"T": [80, 90], "NK": [5, 5], double: [15, 5]})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["pct_T"] == pytest.approx(85.0)
+    assert row["pct_NK"] == pytest.approx(5.0)
+    assert row["pct_CD3CD56"] == pytest.approx(10.0)
+    assert row["pct_T_lo"] < 85 < row["pct_T_hi"]
+    assert row["T_per_mm2"] == pytest.approx(170 / 0.1)
+    assert "apoptotic_fraction: not_stained" in row["reason"]
+
+
+def test_ungated_markers_make_what_needs_them_unknown() -> None:
+    fields = fields_of(1)
+    counts = counts_of(
+        fields, {t.UNRESOLVED: [300]}, ungated=frozenset({("apoptosis0", A.death_marker)})
+    )
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert math.isnan(row["apoptotic_fraction"]) and math.isnan(row["n_tumour"])
+    assert "apoptotic_fraction: ungated" in row["reason"]
+    assert "densities: ungated" in row["reason"]
+    assert math.isnan(row["tumour_vital_per_mm2"])
+
+
+def test_bounds_take_unresolved_cells_both_ways() -> None:
+    fields = fields_of(1)
+    bounds = pd.DataFrame({"open": [20], "sure": [5]}, index=["apoptosis0"])
+    counts = counts_of(
+        fields,
+        {"tumour_vital": [60], "tumour_apoptotic": [40], t.UNRESOLVED: [20]},
+        bounds={"apoptotic_fraction": bounds},
+    )
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["apoptotic_fraction_bound_lo"] == pytest.approx(45 / 120)
+    assert row["apoptotic_fraction_bound_hi"] == pytest.approx(60 / 120)
+
+
+def test_which_unresolved_cells_are_certainly_counted() -> None:
+    fraction = A.fractions[0]
+    vital, dying = "tumour_vital", "tumour_apoptotic"
+    classes = [vital, dying, "non_tumour"]
+    possible = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0]], dtype=bool)
+    open_, sure = fraction_bounds(fraction, possible, classes)
+    assert open_.tolist() == [True, True, False, False]
+    assert sure.tolist() == [False, True, False, False]
+
+
+def test_value_no_better_than_blank_is_flagged() -> None:
+    fields = fields_of(5)
+    cells = {"tumour_vital": [198] * 5, "tumour_apoptotic": [2] * 5}
+    blank = {"apoptotic_fraction": pd.Series(3.0, index=list(fields[t.FIELD]))}
+    flagged = only(
+        biopsy_table(fields, counts_of(fields, cells, false_positives=blank), PANELS, Summary())
+    )
+    assert "below_LoD" in flagged["flags"].split(";")
+    plain = only(biopsy_table(fields, counts_of(fields, cells), PANELS, Summary()))
+    assert "below_LoD" not in plain["flags"].split(";")
+
+
+def test_failed_fields_never_vanish() -> None:
+    good, bad = fields_of(1), fields_of(2, status="failed")
+    bad[t.FIELD] = ["x", "y"]
+    counts = counts_of(good, {"tumour_vital": [10]})
+    row = only(biopsy_table(pd.concat([good, bad]), counts, PANELS, Summary()))
+    assert row["n_fields"] == 1 and row["n_fields_failed"] == 2
+    assert "fields_failed" in row["flags"].split(";")
+    lost = only(biopsy_table(bad, counts_of(bad, {}), PANELS, Summary()))
+    assert lost["n_fields"] == 0
+    assert "apoptotic_fraction: fields_failed" in lost["reason"]
+    assert "pct_T: not_stained" in lost["reason"]
+
+
+def test_tally_counts_and_refuses_strangers() -> None:
+    cells = pd.DataFrame({t.FIELD: ["a", "a", "b"], t.PHENOTYPE: ["T", "T", "NK"]})
+    table = tally(["a", "b", "c"], ["T", "NK"], cells)
+    assert table.loc["a", "T"] == 2 and table.loc["b", "NK"] == 1 and table.loc["c"].sum() == 0
+    with pytest.raises(ValueError, match="unknown field or class"):
+        tally(["a"], ["T"], cells)
+
+
+def test_sections_are_the_clusters_where_there_are_three() -> None:
+    fields = fields_of(6)
+    fields["section"] = ["1", "1", "2", "2", "3", "3"]
+    x = [10, 30, 10, 30, 10, 30]
+    counts = counts_of(fields, {"tumour_apoptotic": x, "tumour_vital": [50 - v for v in x]})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["deff"] == 1.0
+    assert "adjacent_sections" in row["flags"].split(";")
