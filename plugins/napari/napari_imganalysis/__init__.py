@@ -1,0 +1,1 @@
+"""imganalysis in napari: opens its image formats; every calculation is imganalysis's own."""
