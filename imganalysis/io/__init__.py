@@ -1,0 +1,46 @@
+"""Image files to stacks; stacks, labels and masks to files. Nothing else opens an image."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imganalysis.io._hash import file_hash
+    from imganalysis.io._labels import read_labels
+    from imganalysis.io._listing import describe, list_series
+    from imganalysis.io._reading import read_stack
+    from imganalysis.io._writing import write_labels, write_mask, write_stack
+
+_WHERE = {
+    "describe": "_listing",
+    "file_hash": "_hash",
+    "list_series": "_listing",
+    "read_labels": "_labels",
+    "read_stack": "_reading",
+    "write_labels": "_writing",
+    "write_mask": "_writing",
+    "write_stack": "_writing",
+}
+
+__all__ = [
+    "describe",
+    "file_hash",
+    "list_series",
+    "read_labels",
+    "read_stack",
+    "write_labels",
+    "write_mask",
+    "write_stack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: dask and the readers are heavy."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
