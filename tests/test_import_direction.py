@@ -21,7 +21,9 @@ GROUND = frozenset({"tables", "panel", "panel_check", "panel_match", "settings",
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
-PIPELINE = frozenset({"pipeline", "first_half", "second_half", "field_table", "results"})
+PIPELINE = frozenset(
+    "pipeline opening reading first_half second_half field_table pictures results".split()
+)
 READING = frozenset({"io"})
 
 BELOW_STEPS = GROUND | {"errors"}
