@@ -1,0 +1,250 @@
+"""Contexts: what a cell's shape, place and neighbours say where its own calls do not suffice.
+
+Every context is yes, no or unknown. What rests on an indeterminate call, or on something that
+was not had, is unknown unless it would be the same either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from imganalysis import tables as t
+from imganalysis.classify.calls import (
+    NEGATIVE_CODE,
+    POSITIVE_CODE,
+    UNKNOWN_CODE,
+    batches_of,
+    call_codes,
+    combine,
+    is_present,
+    measure_values,
+)
+from imganalysis.classify.region import GRID_UM, inside
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Lonely, Lymphoid, Panel, Shape, Sheet
+
+    Codes = NDArray[np.uint8]
+
+
+def evaluate_contexts(
+    cells: pd.DataFrame,
+    panel: Panel,
+    region: NDArray[np.bool_] | Mapping[str, NDArray[np.bool_] | None] | None = None,
+    grid_um: float = GRID_UM,
+) -> pd.DataFrame:
+    """Evaluate the contexts of a panel's phenotype table.
+
+    Parameters
+    ----------
+    cells
+        One row per cell of this panel, with positions, shapes and calls. Neighbours are looked
+        for within a field; the level under which a marker leaves no trace is that of all
+        negative cells given, by batch and acquisition, so give all fields at once.
+    panel
+        Its `contexts`.
+    region
+        (Y, X) bool grid of the region: of each field by its name, or one if there is but one
+        field. None, or a field without one, is unknown.
+    grid_um
+        Side of a square of the grid, um.
+
+    Returns
+    -------
+    table
+        Index of `cells`; one nullable boolean column ``is_NAME`` per context.
+
+    Raises
+    ------
+    TableError
+        A column is missing.
+    """
+    t.require(cells, [t.FIELD, t.Y, t.X, t.DIAMETER, t.ASPECT], source="cells")
+    in_region = _in_region(cells, region, grid_um)
+    here = _Cells(cells, panel, in_region)
+    out: dict[str, Codes] = {}
+    for name, context in panel.contexts.items():
+        if context.kind == "shape":
+            out[name] = _shape(here, context)
+        elif context.kind == "in_region":
+            out[name] = in_region
+        elif context.kind == "lymphoid":
+            out[name] = _lymphoid(here, context)
+        elif context.kind == "sheet":
+            out[name] = _sheet(here, context)
+        else:
+            out[name] = _lonely(here, context)
+    columns = {
+        t.context_column(name): pd.arrays.BooleanArray(
+            codes == POSITIVE_CODE, codes == UNKNOWN_CODE
+        )
+        for name, codes in out.items()
+    }
+    return pd.DataFrame(columns, index=cells.index)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A table of cells, with what contexts ask of it."""
+
+    table: pd.DataFrame
+    panel: Panel
+    region: Codes
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        return self.table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def calls(self, marker: str) -> Codes:
+        return np.minimum(call_codes(self.table, marker), UNKNOWN_CODE)
+
+    def shape(self, name: str) -> Codes:
+        shape = self.panel.contexts[name]
+        if shape.kind != "shape":
+            raise TypeError(f"{name} is no shape")
+        return _shape(self, shape)
+
+    def neighbours(self, members: NDArray[np.bool_], radius_um: float) -> NDArray[np.intp]:
+        """Count, for each cell, the members within a radius in its field, itself left out."""
+        table = self.table
+        members = members & is_present(table)
+        axes = [t.Y, t.X]
+        if t.Z in table.columns and table[t.Z].notna().all():
+            axes = [t.Z, *axes]
+        points = table[axes].to_numpy(dtype=np.float64)
+        counts = np.zeros(len(table), dtype=np.intp)
+        for _, rows in _by_field(table):
+            chosen = rows[members[rows]]
+            if chosen.size:
+                tree = cKDTree(points[chosen])
+                counts[rows] = tree.query_ball_point(points[rows], radius_um, return_length=True)
+        return counts - members
+
+
+def _in_region(
+    cells: pd.DataFrame,
+    region: NDArray[np.bool_] | Mapping[str, NDArray[np.bool_] | None] | None,
+    grid_um: float,
+) -> Codes:
+    codes = np.full(len(cells), UNKNOWN_CODE, dtype=np.uint8)
+    points = cells[[t.Y, t.X]].to_numpy(dtype=np.float64)
+    for name, rows in _by_field(cells):
+        mask = region.get(name) if isinstance(region, Mapping) else region
+        if mask is not None:
+            codes[rows] = inside(mask, points[rows], grid_um)
+    return codes
+
+
+def _by_field(cells: pd.DataFrame) -> list[tuple[str, NDArray[np.intp]]]:
+    """Positions of the rows of each field."""
+    fields, names = pd.factorize(cells[t.FIELD])
+    order = np.argsort(fields, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(fields[order])) + 1)
+    return [(str(names[fields[r[0]]]), r) for r in rows if r.size]
+
+
+def _not(codes: Codes) -> Codes:
+    return np.array([POSITIVE_CODE, NEGATIVE_CODE, UNKNOWN_CODE], dtype=np.uint8)[codes]
+
+
+def _all(*conditions: Codes) -> Codes:
+    return combine(conditions, "all")
+
+
+def _surely(yes: NDArray[np.bool_], no: NDArray[np.bool_]) -> Codes:
+    codes = np.full(yes.shape, UNKNOWN_CODE, dtype=np.uint8)
+    codes[yes] = POSITIVE_CODE
+    codes[no] = NEGATIVE_CODE
+    return codes
+
+
+def _shape(cells: _Cells, shape: Shape) -> Codes:
+    diameter, aspect = cells.column(t.DIAMETER), cells.column(t.ASPECT)
+    parts = []
+    if shape.min_diameter_um is not None:
+        limit = shape.min_diameter_um
+        parts.append(_surely(diameter > limit, diameter <= limit))
+    if shape.max_diameter_um is not None:
+        limit = shape.max_diameter_um
+        parts.append(_surely(diameter <= limit, diameter > limit))
+    if shape.max_aspect is not None:
+        parts.append(_surely(aspect < shape.max_aspect, aspect >= shape.max_aspect))
+    return _all(*parts)
+
+
+def _lymphoid(cells: _Cells, context: Lymphoid) -> Codes:
+    shape = cells.shape(context.shape)
+    negative = [_not(cells.calls(m)) for m in context.neighbours_negative]
+    kin = _all(shape, *negative)
+    least = cells.neighbours(kin == POSITIVE_CODE, context.radius_um)
+    most = cells.neighbours(kin != NEGATIVE_CODE, context.radius_um)
+    company = _surely(least >= context.min_neighbours, most < context.min_neighbours)
+    return _all(shape, _without_trace(cells, context), company)
+
+
+def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
+    """Find cells whose marker lies under a percentile of the negative cells of their batch."""
+    marker = context.no_trace_of
+    negative = cells.calls(marker) == NEGATIVE_CODE
+    if t.EVALUABLE in cells.table.columns:
+        negative &= cells.table[t.EVALUABLE].astype(bool).to_numpy()
+    keys, batch = batches_of(cells.table)
+    parts = []
+    for measure in cells.panel.channel(marker).measures:
+        values = measure_values(cells.table, marker, measure)
+        usable = negative & np.isfinite(values)
+        limits = np.full(len(keys), np.nan)
+        for i in range(len(keys)):
+            own = values[usable & (batch == i)]
+            if own.size:
+                limits[i] = np.percentile(own, context.trace_percentile)
+        limit = limits[batch]
+        parts.append(_surely(values < limit, values >= limit))
+    return _all(*parts)
+
+
+def _sheet(cells: _Cells, context: Sheet) -> Codes:
+    own = _all(cells.calls(context.positive), *(_not(cells.calls(m)) for m in context.negative))
+    shape = cells.shape(context.shape)
+
+    def n(members: NDArray[np.bool_]) -> NDArray[np.intp]:
+        return cells.neighbours(members, context.radius_um)
+
+    sure, possible = own == POSITIVE_CODE, own != NEGATIVE_CODE
+    others_least = n(sure & (shape == NEGATIVE_CODE))
+    others_most = n(possible & (shape != POSITIVE_CODE))
+    alike_least = n(sure & (shape == POSITIVE_CODE))
+    alike_most = n(possible & (shape != NEGATIVE_CODE))
+    enough = n(sure) >= context.min_neighbours
+    too_few = n(possible) < context.min_neighbours
+    # Shares at their worst and best; without neighbours too_few has decided.
+    worst = others_least / np.maximum(others_least + alike_most, 1)
+    best = others_most / np.maximum(others_most + alike_least, 1)
+    in_sheet = _surely(enough & (worst >= context.min_share), too_few | (best < context.min_share))
+    return _all(own, in_sheet)
+
+
+def _lonely(cells: _Cells, context: Lonely) -> Codes:
+    own = cells.calls(context.positive)
+    least = cells.neighbours(own == POSITIVE_CODE, context.radius_um)
+    most = cells.neighbours(own != NEGATIVE_CODE, context.radius_um)
+    alone = _surely(most <= context.max_neighbours, least > context.max_neighbours)
+    return _all(own, _not(cells.region), alone, _granular(cells, context))
+
+
+def _granular(cells: _Cells, context: Lonely) -> Codes:
+    columns = [t.measure_column(context.positive, "ring", s) for s in ("sd", "mean")]
+    if any(column not in cells.table.columns for column in columns):
+        return np.full(len(cells.table), UNKNOWN_CODE, dtype=np.uint8)
+    sd, mean = (cells.column(column) for column in columns)
+    known = np.isfinite(sd) & np.isfinite(mean)
+    # As a product: a mean of 0 or less, after the background is taken off, has no ratio.
+    granular = (sd >= context.min_granularity * mean) & (mean > 0)
+    return _surely(known & granular, known & ~granular)

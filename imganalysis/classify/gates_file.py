@@ -1,0 +1,192 @@
+"""Gates files: JSON that people edit, and that keeps what the gates were before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from imganalysis import tables as t
+from imganalysis.classify.gates import ALL, FormerGate, Gate
+from imganalysis.errors import GatesError
+from imganalysis.settings import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from imganalysis.panel import Panel
+
+
+def read_gates(path: Path, panels: Iterable[Panel] = ()) -> tuple[Gate, ...]:
+    """Read a gates file.
+
+    The least that an entry says is its marker and value, in grey levels after the panel's
+    background is subtracted: ``{"gates": [{"marker": "CD3", "value": 12.5}]}``.
+
+    Parameters
+    ----------
+    path
+        JSON: a list of gates, or an object with the list under ``gates``.
+    panels
+        Panels of the study; where given, every marker and column must be in one of them.
+
+    Raises
+    ------
+    GatesError
+        No such file, not JSON, a key twice, an unknown key, a value that is not above 0, two
+        gates for the same cells, or a marker, panel or column that no panel has.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except GatesError as error:
+        raise GatesError(f"{path}: {error.message}") from None
+    except json.JSONDecodeError as error:
+        raise GatesError(
+            f"{path}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GatesError(f"{path}: cannot be read ({error})") from None
+    if isinstance(content, dict):
+        unknown = sorted(set(content) - {"gates"})
+        if unknown or "gates" not in content:
+            raise GatesError(
+                f"{path}: expected the one key 'gates'; found {', '.join(content) or 'none'}"
+            )
+        content = content["gates"]
+    if not isinstance(content, list):
+        raise GatesError(f"{path}: expected a list of gates under 'gates'")
+    gates = tuple(_gate(entry, f"{path}: gates[{i}]") for i, entry in enumerate(content))
+    _check_duplicates(gates, path)
+    known = list(panels)
+    if known:
+        for i, gate in enumerate(gates):
+            _check_known(gate, known, f"{path}: gates[{i}]")
+    return gates
+
+
+def write_gates(path: Path, gates: Sequence[Gate]) -> None:
+    """Write a gates file, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    entries = [g.model_dump(mode="json") for g in gates]
+    text = json.dumps({"gates": entries}, indent=1, ensure_ascii=False) + "\n"
+    t.write_atomic(path, lambda temporary: _write(temporary, text))
+
+
+def adopt_gates(given: Sequence[Gate], computed: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Let gates that somebody set go before those that controls set.
+
+    Parameters
+    ----------
+    given
+        From a gates file, or set by hand.
+    computed
+        One per panel, batch, acquisition and column, from `gates_from_controls`.
+
+    Returns
+    -------
+    tuple of Gate
+        One for each of `computed`; where a given gate replaces it, what it was is appended to
+        `previous`, and what the control tells of false positives is kept.
+
+    Raises
+    ------
+    GatesError
+        Two given gates fit equally well.
+    """
+    from imganalysis.classify.gates import select_gate
+
+    out = []
+    for old in computed:
+        place = {"panel": old.panel, "batch": old.batch, "acquisition": old.acquisition}
+        new = select_gate(given, old.marker, old.column, **place)
+        out.append(old if new is None else change_gate(old, new))
+    return tuple(out)
+
+
+def change_gate(old: Gate, new: Gate) -> Gate:
+    """Put a new gate in the place of an old one and append the old one to its history."""
+    history = tuple(dict.fromkeys((*old.previous, *new.previous)))
+    if (old.value, old.method) != (new.value, new.method):
+        former = FormerGate(
+            value=old.value,
+            method=old.method,
+            user=old.user,
+            time=old.time,
+            version=old.version,
+        )
+        history = (*history, former)
+    return new.model_copy(
+        update={
+            "panel": old.panel,
+            "batch": old.batch,
+            "acquisition": old.acquisition,
+            "column": old.column,
+            "unit": old.unit,
+            "previous": history,
+        }
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [k for k, _ in pairs]
+    twice = sorted({k for k in keys if keys.count(k) > 1})
+    if twice:
+        raise GatesError(f"the key '{twice[0]}' stands twice")
+    return dict(pairs)
+
+
+def _gate(entry: Any, place: str) -> Gate:
+    if not isinstance(entry, dict):
+        raise GatesError(f"{place}: expected an object with marker and value; found {entry!r}")
+    try:
+        return Gate.model_validate(entry)
+    except ValidationError as error:
+        raise GatesError(f"{place}: {explain(error)}") from None
+
+
+def _check_duplicates(gates: Sequence[Gate], path: Path) -> None:
+    seen: dict[tuple[str, ...], int] = {}
+    for i, gate in enumerate(gates):
+        key = (gate.marker, gate.panel, gate.batch, gate.acquisition, gate.column)
+        if key in seen:
+            raise GatesError(
+                f"{path}: gates[{seen[key]}] and gates[{i}] are for the same cells "
+                f"({gate.marker}, panel {gate.panel}, batch {gate.batch}, "
+                f"acquisition {gate.acquisition}, column {gate.column}); keep one"
+            )
+        seen[key] = i
+
+
+def _check_known(gate: Gate, panels: Sequence[Panel], place: str) -> None:
+    named = [p for p in panels if gate.panel in (ALL, p.name)]
+    if not named:
+        names = ", ".join(p.name for p in panels)
+        raise GatesError(f"{place}: unknown panel {gate.panel}; the study has {names}")
+    channels = [c for p in named for c in p.gated]
+    mine = [c for c in channels if c.marker == gate.marker]
+    if not mine:
+        markers = ", ".join(dict.fromkeys(c.marker for c in channels)) or "none"
+        raise GatesError(f"{place}: unknown marker {gate.marker}; gated markers are {markers}")
+    columns = dict.fromkeys(
+        t.measure_column(c.marker, m.compartment, m.statistic) for c in mine for m in c.measures
+    )
+    if gate.column != ALL and gate.column not in columns:
+        raise GatesError(
+            f"{place}: no gate is set on {gate.column}; the panel gates {', '.join(columns)}"
+        )
+    if gate.column == ALL and any(len(c.measures) > 1 for c in mine):
+        raise GatesError(
+            f"{place}: {gate.marker} is gated on several columns; give `column` as one of "
+            f"{', '.join(columns)}"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
