@@ -40,14 +40,30 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run_all.py $(if $(QUICK),--quick)
 
-$(STAMP): pyproject.toml constraints.txt
+# aicsimageio pins libraries so old that nothing but the reading can be tested beside it.
+test-aicsimageio: $(AICS_STAMP)
+	IMGANALYSIS_READER=aicsimageio $(AICS)/bin/python -m pytest tests/io
+
+define CHECK_PYTHON
 	@$(PYTHON) -c '$(SUPPORTED)' || { \
 	  echo "imganalysis needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is" \
 	    "$$($(PYTHON) --version 2>&1); give another one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "Setting up $(VENV): a few minutes, once."
+	@echo "Setting up $(@D): a few minutes, once."
+endef
+
+$(STAMP): pyproject.toml constraints.txt
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) --upgrade "pip>=25.1"
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[formats]" --group dev
+	@touch $@
+
+$(AICS_STAMP): pyproject.toml constraints-aicsimageio.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(AICS)
+	$(AICS)/bin/python $(PIP) --upgrade "pip>=25.1"
+	$(AICS)/bin/python $(PIP) -r constraints-aicsimageio.txt
+	$(AICS)/bin/python $(PIP) --no-deps -e .
 	@touch $@
 
 clean:
