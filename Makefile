@@ -24,7 +24,6 @@ help:
 	@echo "make lint               ruff and mypy"
 	@echo "make bench [QUICK=1]    all benchmarks, into benchmarks/RESULTS.md"
 	@echo "make test-aicsimageio   the reading tests with aicsimageio in place of bioio"
-	@echo "make clean              remove what the targets made, the environments too"
 
 demo: $(STAMP)
 	$(BIN)/imganalysis demo --out $(DEMO) --overwrite
@@ -65,6 +64,3 @@ $(AICS_STAMP): pyproject.toml constraints-aicsimageio.txt
 	$(AICS)/bin/python $(PIP) -r constraints-aicsimageio.txt
 	$(AICS)/bin/python $(PIP) --no-deps -e .
 	@touch $@
-
-clean:
-	rm -rf $(VENV) $(AICS) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
