@@ -68,8 +68,13 @@ def evaluate_contexts(
         A column is missing.
     """
     t.require(cells, [t.FIELD, t.Y, t.X, t.DIAMETER, t.ASPECT], source="cells")
-    in_region = _in_region(cells, region, grid_um)
-    here = _Cells(cells, panel, in_region)
+    fields = _by_field(cells)
+    in_region = _in_region(cells, fields, region, grid_um)
+    axes = [t.Y, t.X]
+    if t.Z in cells.columns and cells[t.Z].notna().all():
+        axes = [t.Z, *axes]
+    points = cells[axes].to_numpy(dtype=np.float64)
+    here = _Cells(cells, panel, in_region, fields, points, is_present(cells))
     out: dict[str, Codes] = {}
     for name, context in panel.contexts.items():
         if context.kind == "shape":
@@ -98,6 +103,9 @@ class _Cells:
     table: pd.DataFrame
     panel: Panel
     region: Codes
+    fields: list[tuple[str, NDArray[np.intp]]]  # rows of each field
+    points: NDArray[np.float64]  # (N, 2 or 3) um
+    present: NDArray[np.bool_]  # whether it is anybody's neighbour
 
     def column(self, name: str) -> NDArray[np.float64]:
         return self.table[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -111,31 +119,31 @@ class _Cells:
             raise TypeError(f"{name} is no shape")
         return _shape(self, shape)
 
-    def neighbours(self, members: NDArray[np.bool_], radius_um: float) -> NDArray[np.intp]:
-        """Count, for each cell, the members within a radius in its field, itself left out."""
-        table = self.table
-        members = members & is_present(table)
-        axes = [t.Y, t.X]
-        if t.Z in table.columns and table[t.Z].notna().all():
-            axes = [t.Z, *axes]
-        points = table[axes].to_numpy(dtype=np.float64)
-        counts = np.zeros(len(table), dtype=np.intp)
-        for _, rows in _by_field(table):
-            chosen = rows[members[rows]]
-            if chosen.size:
-                tree = cKDTree(points[chosen])
-                counts[rows] = tree.query_ball_point(points[rows], radius_um, return_length=True)
-        return counts - members
+    def neighbours(
+        self, members: NDArray[np.bool_], radius_um: float, asked: NDArray[np.bool_]
+    ) -> NDArray[np.intp]:
+        """Count the members within a radius in the field, itself left out, of the cells asked."""
+        members = members & self.present
+        counts = np.zeros(len(self.table), dtype=np.intp)
+        for _, rows in self.fields:
+            chosen, open_ = rows[members[rows]], rows[asked[rows]]
+            if chosen.size and open_.size:
+                near = cKDTree(self.points[chosen]).query_ball_point(
+                    self.points[open_], radius_um, return_length=True
+                )
+                counts[open_] = near - members[open_]
+        return counts
 
 
 def _in_region(
     cells: pd.DataFrame,
+    fields: list[tuple[str, NDArray[np.intp]]],
     region: NDArray[np.bool_] | Mapping[str, NDArray[np.bool_] | None] | None,
     grid_um: float,
 ) -> Codes:
     codes = np.full(len(cells), UNKNOWN_CODE, dtype=np.uint8)
     points = cells[[t.Y, t.X]].to_numpy(dtype=np.float64)
-    for name, rows in _by_field(cells):
+    for name, rows in fields:
         mask = region.get(name) if isinstance(region, Mapping) else region
         if mask is not None:
             codes[rows] = inside(mask, points[rows], grid_um)
@@ -183,10 +191,12 @@ def _lymphoid(cells: _Cells, context: Lymphoid) -> Codes:
     shape = cells.shape(context.shape)
     negative = [_not(cells.calls(m)) for m in context.neighbours_negative]
     kin = _all(shape, *negative)
-    least = cells.neighbours(kin == POSITIVE_CODE, context.radius_um)
-    most = cells.neighbours(kin != NEGATIVE_CODE, context.radius_um)
-    company = _surely(least >= context.min_neighbours, most < context.min_neighbours)
-    return _all(shape, _without_trace(cells, context), company)
+    own = _all(shape, _without_trace(cells, context))
+    least, most = (
+        cells.neighbours(who, context.radius_um, own != NEGATIVE_CODE)
+        for who in (kin == POSITIVE_CODE, kin != NEGATIVE_CODE)
+    )
+    return _all(own, _surely(least >= context.min_neighbours, most < context.min_neighbours))
 
 
 def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
@@ -213,11 +223,11 @@ def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
 def _sheet(cells: _Cells, context: Sheet) -> Codes:
     own = _all(cells.calls(context.positive), *(_not(cells.calls(m)) for m in context.negative))
     shape = cells.shape(context.shape)
+    sure, possible = own == POSITIVE_CODE, own != NEGATIVE_CODE
 
     def n(members: NDArray[np.bool_]) -> NDArray[np.intp]:
-        return cells.neighbours(members, context.radius_um)
+        return cells.neighbours(members, context.radius_um, possible)
 
-    sure, possible = own == POSITIVE_CODE, own != NEGATIVE_CODE
     others_least = n(sure & (shape == NEGATIVE_CODE))
     others_most = n(possible & (shape != POSITIVE_CODE))
     alike_least = n(sure & (shape == POSITIVE_CODE))
@@ -232,11 +242,13 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
 
 
 def _lonely(cells: _Cells, context: Lonely) -> Codes:
-    own = cells.calls(context.positive)
-    least = cells.neighbours(own == POSITIVE_CODE, context.radius_um)
-    most = cells.neighbours(own != NEGATIVE_CODE, context.radius_um)
-    alone = _surely(most <= context.max_neighbours, least > context.max_neighbours)
-    return _all(own, _not(cells.region), alone, _granular(cells, context))
+    call = cells.calls(context.positive)
+    own = _all(call, _not(cells.region), _granular(cells, context))
+    least, most = (
+        cells.neighbours(who, context.radius_um, own != NEGATIVE_CODE)
+        for who in (call == POSITIVE_CODE, call != NEGATIVE_CODE)
+    )
+    return _all(own, _surely(most <= context.max_neighbours, least > context.max_neighbours))
 
 
 def _granular(cells: _Cells, context: Lonely) -> Codes:
