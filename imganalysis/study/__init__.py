@@ -1,0 +1,19 @@
+"""Study: which images belong to which biopsy, and which are controls."""
+
+from imganalysis.study._discover import discover
+from imganalysis.study._manifest import MANIFEST, MANIFEST_COLUMNS
+from imganalysis.study._model import CONTROL_ROLES, IGNORED, ROLES, Biopsy, Field, Study
+from imganalysis.study._write import write_manifest
+
+__all__ = [
+    "CONTROL_ROLES",
+    "IGNORED",
+    "MANIFEST",
+    "MANIFEST_COLUMNS",
+    "ROLES",
+    "Biopsy",
+    "Field",
+    "Study",
+    "discover",
+    "write_manifest",
+]
