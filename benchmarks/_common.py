@@ -1,0 +1,63 @@
+"""What every benchmark shares: its options, its clock, and the form of its table.
+
+A benchmark is a file ``benchmarks/NAME.py`` that takes ``--quick`` (under 50 s) and
+``--json FILE``, and writes there a title, notes, names of columns, and rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """Options of a benchmark: ``quick`` and ``json``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="once only, in under 50 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    return parser.parse_args()
+
+
+def best_seconds(call: Callable[[], object], *, repeats: int) -> float:
+    """Shortest of several runs: what else the machine does only ever adds time."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def report(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    notes: str,
+    target: Path | None,
+) -> None:
+    """Print a table, and write it as JSON where asked for."""
+    table = {"title": title, "notes": notes, "columns": list(columns), "rows": [*map(list, rows)]}
+    print(markdown(table))
+    if target is not None:
+        target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """Lay out the table of a benchmark, with its title and notes."""
+
+    def shown(value: object) -> str:
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    lines = [f"## {table['title']}", "", table["notes"], ""]
+    lines += ["| " + " | ".join(table["columns"]) + " |", "| --- " * len(table["columns"]) + "|"]
+    lines += ["| " + " | ".join(map(shown, row)) + " |" for row in table["rows"]]
+    return "\n".join(lines) + "\n"

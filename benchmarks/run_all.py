@@ -1,0 +1,98 @@
+"""Run every benchmark and write RESULTS.md beside them, with the machine and the versions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from _common import ROOT, markdown
+
+FOLDER = Path(__file__).resolve().parent
+QUICK_SECONDS = 50
+LIBRARIES = ("imganalysis", "numpy", "scipy", "scikit-image", "pandas", "numba", "bioio")
+
+
+def benchmarks() -> list[Path]:
+    """Every benchmark, by name."""
+    return sorted(
+        path
+        for path in FOLDER.glob("*.py")
+        if not path.name.startswith("_") and path.name != Path(__file__).name
+    )
+
+
+def processor() -> str:
+    """Model of the processor."""
+    facts = Path("/proc/cpuinfo")
+    if facts.is_file():
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
+
+
+def run_one(path: Path, *, quick: bool) -> str:
+    """Markdown of one benchmark's results.
+
+    Raises
+    ------
+    subprocess.SubprocessError
+        It failed, or took too long for a quick one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "result.json"
+        command = [sys.executable, str(path), "--json", str(target)]
+        subprocess.run(
+            [*command, *(["--quick"] if quick else [])],
+            check=True,
+            cwd=ROOT,
+            timeout=QUICK_SECONDS if quick else None,
+        )
+        return markdown(json.loads(target.read_text(encoding="utf-8")))
+
+
+def main() -> int:
+    """Run all, write the file; 1 if a benchmark failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="each in under 50 s")
+    parser.add_argument("--out", type=Path, default=FOLDER / "RESULTS.md", metavar="FILE")
+    options = parser.parse_args()
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    command = "make bench QUICK=1" if options.quick else "make bench"
+    parts = [
+        "# Benchmarks\n",
+        f"Written by `{command}`" + (" (each once, briefly)" if options.quick else "") + ".\n",
+        f"- processor: {processor()}, {cores()} cores\n- system: {platform.platform()}\n"
+        f"- Python {platform.python_version()}, {versions}\n",
+    ]
+    failed = []
+    for path in benchmarks():
+        try:
+            parts.append(run_one(path, quick=options.quick))
+        except subprocess.SubprocessError as error:
+            failed.append(path.stem)
+            took = isinstance(error, subprocess.TimeoutExpired)
+            why = f"over {QUICK_SECONDS} s" if took else "see what it printed"
+            parts.append(f"## {path.stem}\n\nFailed: {why}.\n")
+    options.out.write_text("\n".join(parts), encoding="utf-8")
+    print(f"{options.out}: written" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
