@@ -118,6 +118,45 @@ def test_an_error_crosses_process_borders_with_its_reason(error: type[Imganalysi
         assert (str(after), after.reason) == (str(before), before.reason)
 
 
+# What the package promises. A name is taken away in a new major version only, and after a warning.
+EXPORTS = [
+    "ImganalysisError",
+    "Measured",
+    "Panel",
+    "PixelSize",
+    "Series",
+    "Settings",
+    "Stack",
+    "Task",
+    "analyse_field",
+    "analyse_study",
+    "list_series",
+    "load_panel",
+    "measure_stack",
+    "open_study",
+    "read_labels",
+    "read_stack",
+    "run_study",
+    "write_labels",
+    "write_stack",
+]
+
+
+def test_the_public_names_are_those_promised() -> None:
+    assert imganalysis.__all__ == EXPORTS
+    assert set(EXPORTS) <= set(dir(imganalysis))
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_each_public_name_is_there_with_a_docstring(name: str) -> None:
+    assert getattr(imganalysis, name).__doc__
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'novelty'"):
+        imganalysis.novelty  # noqa: B018
+
+
 def test_the_version_stands_in_one_release() -> None:
     version = PYPROJECT["project"]["version"]
     assert imganalysis.__version__ == version
