@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imganalysis.errors import UnreadableImageError
 from imganalysis.io._backend import library
 from imganalysis.io._bioio import BioioImage, without_pixel_sizes
 
@@ -30,3 +31,30 @@ def open_image(path: Path, kind: str) -> AicsimageioImage:
     if kind == "czi":
         reader = without_pixel_sizes(reader)
     return AicsimageioImage(reader(str(path)))
+
+
+# Slowest first: readlif takes the planes of every LIF to lie in this order.
+_LIF_ORDER = "MTZC"
+
+
+def check_order(path: Path, axes: str) -> None:
+    """Refuse a LIF whose planes readlif would mix up without a word.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        Axes longer than 1, in the order of the file, slowest first.
+
+    Raises
+    ------
+    UnreadableImageError
+        They lie in another order.
+    """
+    order = [_LIF_ORDER.index(axis) for axis in axes if axis in _LIF_ORDER]
+    if order != sorted(order):
+        raise UnreadableImageError(
+            f"{path}: aicsimageio would mix up its planes, which lie in the order {axes} (slowest "
+            f'first). Read it with bioio: pip install "imganalysis[formats]".'
+        )

@@ -15,6 +15,7 @@ from imganalysis.errors import (
     SettingsError,
     UnreadableImageError,
 )
+from imganalysis.io._aicsimageio import check_order
 from imganalysis.io._backend import choose_backend, open_image, reading
 from imganalysis.io._listing import facts_of
 from imganalysis.io._pixelsize import shown
@@ -170,12 +171,15 @@ def _pixel_size(path: Path, found: PixelSize, given: PixelSize | None) -> PixelS
             )
     note = found.note
     if found.known and found.as_tuple() != given.as_tuple():
-        note = f"the file says {shown(*found.as_tuple())} um (z x y x x)"
+        sizes = zip("zyx", found.as_tuple(), strict=True)
+        note = f"the file says {', '.join(f'{a} {v:.6g}' for a, v in sizes if v)} um"
     return replace(given, origin="user", note=note)
 
 
 def _lazily(request: Request, facts: Facts) -> Any:
     """Dask array whose blocks each open the file, read, and close it."""
+    if (request.backend, request.kind) == ("aicsimageio", "lif"):
+        check_order(request.path, facts.axes)
     array = open_array(request)
     expected = (facts.n_channels, facts.size("Z"), facts.size("Y"), facts.size("X"))
     if array.shape != expected or array.dtype != np.dtype(facts.dtype):

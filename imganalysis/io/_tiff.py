@@ -78,8 +78,8 @@ def _series(
     colour: bool,
 ) -> Facts:
     shape = tuple(int(n) for n in series.shape)
-    rgb = _rgb(series)
     axes, flags = _axes(path, series, asked, is_ome=tif.is_ome)
+    rgb = _rgb(series) and "S" in axes
     planes = shape[axes.index("Z")] if "Z" in axes else 1
     if ome is not None:
         pixel_size, more = believe(ome.z, ome.y, ome.x, planes=planes, note=ome.note)
@@ -123,7 +123,7 @@ def _axes(
             raise SettingsError(
                 f"axes: expected letters of TCZYX, each once, with YX last, got {asked!r}"
             )
-        if "S" in found or len(found) < 3:
+        if len(found) < 3 or found[-1] == "S":
             return _guess(found), ()
         if is_ome or "C" in found:
             return found, ("axes_ignored",) if wanted != found else ()
