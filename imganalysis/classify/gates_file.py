@@ -93,7 +93,7 @@ def adopt_gates(given: Sequence[Gate], computed: Sequence[Gate]) -> tuple[Gate, 
     -------
     tuple of Gate
         One for each of `computed`; where a given gate replaces it, what it was is appended to
-        `previous`, and what the control tells of false positives is kept.
+        `previous`.
 
     Raises
     ------
