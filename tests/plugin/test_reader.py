@@ -15,6 +15,7 @@ import tifffile
 from napari_imganalysis._reader import get_reader, read_layers
 
 from imganalysis.errors import ImganalysisError, NotAFieldError, UnreadableImageError
+from imganalysis.io import list_series
 from imganalysis.stack import IMAGE_SUFFIXES
 
 MANIFEST = Path(napari_imganalysis.__file__).with_name("napari.yaml")
@@ -123,6 +124,18 @@ def test_several_files_at_once_in_their_order(stack_file: Path, tmp_path: Path) 
     assert files == [other, stack_file]
 
 
+def test_a_thumbnail_beside_the_field_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "with_thumbnail.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(np.ones((2, 256, 320), np.uint8), photometric="minisblack")
+        writer.write(np.ones((32, 40, 3), np.uint8), photometric="rgb")
+    listed = list_series(path)
+    assert [series.not_a_field for series in listed] == ["", "thumbnail"]
+    layers = read_layers(str(path))
+    assert len(layers) == 1
+    assert layers[0][0].shape[-2:] == (256, 320)
+
+
 def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
     path = tmp_path / "not.tif"
     path.write_bytes(b"no image")
@@ -131,21 +144,16 @@ def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_every_field_series_of_a_file_and_only_those(testdata: Path) -> None:
-    from imganalysis.io import list_series
-
+def test_every_field_of_a_file_has_layers_of_its_own_name(testdata: Path) -> None:
     path = testdata / "formats" / "lif" / "PR2729_frameOrderCombinedScanTypes.lif"
-    fields = [series for series in list_series(path) if series.is_field]
     layers = read_layers(str(path))
-    assert len(layers) == len(fields) > 1
+    assert len(layers) == len(list_series(path)) > 1
     names = [name for _, keywords, _ in layers for name in keywords["name"]]
     assert len(set(names)) == len(names), "layers of one file can be told apart"
 
 
 @pytest.mark.realdata
 def test_a_file_without_a_field_names_what_it_holds(testdata: Path) -> None:
-    from imganalysis.io import list_series
-
     path = testdata / "formats" / "lif" / "xz-example.lif"
     reasons = {series.not_a_field for series in list_series(path)}
     assert "" not in reasons
