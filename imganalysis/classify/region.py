@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GRID_UM = 4.0
 """Side of a square of the grid, um."""
 
+MIN_CELLS = 3
+"""Fewer are no region; in a corner a single cell would make one, where a quarter is seen."""
+
 
 def field_region(
     cells: pd.DataFrame, region: Region | None, shape: Sequence[int], grid_um: float = GRID_UM
@@ -96,7 +99,11 @@ def region_mask(
     smooth = ndimage.gaussian_filter(counts.astype(np.float64), sigma, mode="constant")
     seen = ndimage.gaussian_filter(np.ones(shape), sigma, mode="constant")
     per_mm2 = smooth / seen / grid_um**2 * 1e6
-    return _closed(per_mm2 >= region.min_density_per_mm2, region.closing_um / grid_um)
+    dense = per_mm2 >= region.min_density_per_mm2
+    patches, n = ndimage.label(dense)
+    members = np.bincount(patches[y, x], minlength=n + 1)
+    dense &= members[patches] >= MIN_CELLS
+    return _closed(dense, region.closing_um / grid_um)
 
 
 def inside(
@@ -135,9 +142,9 @@ def _closed(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Close gaps up to twice the radius (in squares) with a disc."""
     if radius <= 0 or not mask.any():
         return mask
-    # Room for the disc beyond the border, or the erosion would eat the region there.
-    room = int(np.ceil(radius)) + 1
-    wide = np.pad(mask, room)
+    # The region is taken to go on beyond the border; room for the disc, to grow and to shrink.
+    room = 2 * int(np.ceil(radius)) + 1
+    wide = np.pad(mask, room, mode="edge")
     grown = ndimage.distance_transform_edt(~wide) <= radius
     closed = ndimage.distance_transform_edt(grown) > radius
     return np.asarray(closed[room:-room, room:-room] | mask)
