@@ -172,7 +172,6 @@ class FractionOf(Model):
     count: str = Field(pattern=NAME)  # column of the denominator, e.g. n_tumour
     empty_reason: str = Field("empty_denominator", pattern=NAME)  # why it is NA without cells
     percent: bool = False
-    empty_reason: str = Field("empty_denominator", pattern=r"^[a-z][a-z0-9_]*$")
     endpoint: bool = False  # gets every interval, bound and sensitivity
     variants: dict[str, Variant] = Field(default_factory=dict)
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
 import shutil
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from imganalysis import __version__
 from imganalysis.errors import OutputError
+from imganalysis.settings import fingerprint
 from imganalysis.tables import write_atomic, write_csv, write_parquet, write_xlsx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
+
+    from imganalysis.panel import Panel
+    from imganalysis.settings import Settings
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
 NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, RUN, CELLS, LABELS, MASKS, OVERLAYS)
 PARTIAL = ".partial"
+LIBRARIES = ("numpy", "scipy", "scikit-image", "pandas", "bioio", "tifffile")
 
 
 def labels_path(folder: Path, field: str) -> Path:
@@ -65,7 +75,8 @@ def result_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        for name in (CELLS, LABELS, MASKS, OVERLAYS):
+            (partial / name).mkdir(parents=True)
     except OSError as error:
         raise OutputError(
             f"{out}: cannot be written ({error.strerror or error}); "
@@ -104,7 +115,9 @@ def _replace(source: Path, target: Path) -> None:
         shutil.rmtree(target)
     elif target.exists() or target.is_symlink():
         target.unlink()
-    if source.exists():
+    if source.is_dir() and not any(source.iterdir()):
+        source.rmdir()
+    elif source.exists():
         source.rename(target)
 
 
@@ -150,3 +163,32 @@ def write_tables(
         write_parquet(cells_path(folder, name), table)
         if cells_csv:
             write_csv(cells_path(folder, name, ".csv"), table)
+
+
+def now() -> str:
+    """Time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def run_record(panels: Mapping[str, Panel], settings: Settings, started: str) -> dict[str, Any]:
+    """Record what was run, by whom, when and with which versions, for ``run.json``."""
+    return {
+        "imganalysis": __version__,
+        "started": started,
+        "finished": now(),
+        "user": _user(),
+        "settings": settings.model_dump(mode="json"),
+        "settings_hash": fingerprint(settings),
+        "panels": {name: panel.model_dump(mode="json") for name, panel in panels.items()},
+        "panel_hashes": {name: fingerprint(panel) for name, panel in panels.items()},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for the user, as in some containers
+        return "unknown"

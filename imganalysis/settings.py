@@ -140,6 +140,11 @@ class Measuring(Model):
     max_saturated: Fraction = Field(
         0.02, title="Saturation", description="nuclei with more clipped pixels are not evaluable"
     )
+    check_nuclei: bool = Field(
+        True,
+        title="Check the nuclear stain",
+        description="refuse fields in which another channel looks more like nuclei",
+    )
     cap_fraction: Fraction = Field(
         0.5, title="Cap", description="profiles under this share of the median diameter are caps"
     )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # One object or cell per row. Lengths um, areas um2, volumes um3; the unit is in the name.
 FIELD = "field"
+BIOPSY, SECTION, ROLE = "biopsy", "section", "role"
+PANEL, BATCH, ACQUISITION = "panel", "batch", "acquisition"
 LABEL = "label"
 CELL_ID = "cell_id"
 Z, Y, X = "centroid_z_um", "centroid_y_um", "centroid_x_um"
@@ -36,6 +38,12 @@ WHY = "why"
 
 CELL_COLUMNS: dict[str, str] = {
     FIELD: "name of the field of view",
+    BIOPSY: "name of the biopsy",
+    SECTION: "name of the section",
+    ROLE: "sample, or kind of control",
+    PANEL: "name of the panel",
+    BATCH: "staining batch",
+    ACQUISITION: "acquisition setting",
     LABEL: "number of the object in labels/, from 1",
     CELL_ID: "number of the cell; fragments of one nucleus share it",
     Z: "um from the first plane; stacks left in 3-D only",
@@ -83,6 +91,7 @@ FLAGS: dict[str, str] = {
     "adjacent_sections": "sections of one panel were pooled; neighbours share nuclei",
     "panels_pooled": "sections of several panels were pooled",
     "fields_failed": "some fields of the biopsy could not be analysed",
+    "weak_nuclear_contrast": "much of the nuclear stain's signal lies outside the nuclei found",
     "no_nuclei": "a field without a nucleus",
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
     "rgb": "colours read as intensities",

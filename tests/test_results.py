@@ -55,7 +55,6 @@ def test_existing_results_are_not_touched_unasked(tmp_path: Path) -> None:
 def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path: Path) -> None:
     out = tmp_path / "r"
     with result_folder(out, overwrite=False) as folder:
-        (folder / "cells").mkdir()
         (folder / "cells" / "old.parquet").write_text("old")
     with result_folder(out, overwrite=True) as folder:
         (folder / "run.json").write_text("{}")

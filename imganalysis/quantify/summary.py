@@ -52,7 +52,9 @@ class Counts:
     ungated: frozenset[tuple[str, str]] = frozenset()
 
 
-def tally(fields: Sequence[str], classes: Sequence[str], cells: pd.DataFrame) -> pd.DataFrame:
+def tally(
+    fields: Sequence[str] | pd.Index[str], classes: Sequence[str], cells: pd.DataFrame
+) -> pd.DataFrame:
     """Count cells per field and class.
 
     Parameters

@@ -1,0 +1,370 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imganalysis.errors import ImageError, ImganalysisError, SettingsError
+
+app = typer.Typer(
+    name="imganalysis",
+    help="Count dying tumour cells, and the lymphocytes around them, in confocal stacks of "
+    "biopsies. Research use only.\n\n"
+    "A first look:  imganalysis demo --out demo_results\n\n"
+    "Your own data:  imganalysis init FOLDER  writes a list of your images to correct, then  "
+    "imganalysis run FOLDER --out RESULTS",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+panel_app = typer.Typer(
+    help="Panels: which channel shows which marker, and what a set of calls means.",
+    no_args_is_help=True,
+)
+app.add_typer(panel_app, name="panel")
+
+PanelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--panel",
+        "-p",
+        metavar="NAME|FILE",
+        help="Panel to use: a built-in name or a YAML file; may be repeated. "
+        "All built-in panels by default; which one a file belongs to is told by its "
+        "file, series or channel names, or by the manifest.",
+    ),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXES", help="Order of the axes of TIFF files that do not say it, e.g. CYX."
+    ),
+]
+ReaderOption = Annotated[
+    str, typer.Option("--reader", metavar="auto|bioio|aicsimageio", help="Library that reads.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from imganalysis import __version__
+
+        typer.echo(f"imganalysis {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Study folder: one folder per biopsy.")],
+    panel: PanelOption = None,
+    axes: AxesOption = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing manifest.csv.")] = False,
+    reader: ReaderOption = "auto",
+) -> None:
+    """Write FOLDER/manifest.csv, a list of all images, for you to correct in a spreadsheet.
+
+    Guessed from folder and file names: biopsy, patient, week, panel, and which images are
+    controls (those in controls/ROLE/). Correct it; `imganalysis run` then follows it.
+    """
+    from imganalysis.opening import open_study
+    from imganalysis.study import write_manifest
+
+    study = open_study(folder, panels=panel, settings=_settings({"axes": axes, "backend": reader}))
+    target = folder / "manifest.csv"
+    write_manifest(study, target, overwrite=overwrite)
+    typer.echo(
+        f"{target}: {len(study.fields)} field(s) of {len(study.biopsies)} biopsies. "
+        "Correct it, then: imganalysis run " + str(folder) + " --out RESULTS"
+    )
+
+
+@app.command()
+def info(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Image files.")],
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    axes: AxesOption = None,
+    reader: ReaderOption = "auto",
+) -> None:
+    """List every series of image files: name, axes, size, channels, pixel size.
+
+    A series that is no field of view in X and Y is listed with the reason.
+    """
+    import json
+
+    from imganalysis.io import describe
+    from imganalysis.report.terminal import print_series
+
+    settings = _settings({"axes": axes, "backend": reader}).reading
+    found: list[dict[str, Any]] = []
+    failed = False
+    for path in files:
+        if not path.exists():
+            raise SettingsError(f"{path}: no such file")
+        try:
+            series = describe(path, axes=settings.axes, backend=settings.backend)
+        except ImageError as error:
+            failed = True
+            found.append({"file": str(path), "error": error.message, "reason": error.reason})
+        else:
+            found.append({"file": str(path), "series": series})
+    if json_:
+        typer.echo(json.dumps(found if len(found) > 1 else found[0], indent=1, ensure_ascii=False))
+    else:
+        print_series(found)
+    if failed:
+        raise typer.Exit(1)
+
+
+@panel_app.command("list")
+def panel_list() -> None:
+    """List the built-in panels."""
+    from imganalysis.panel import builtin_panels, load_panel
+
+    for name in builtin_panels():
+        typer.echo(f"{name:12} {load_panel(name).title}")
+
+
+@panel_app.command("show")
+def panel_show(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
+    """Print a panel file, to copy and change."""
+    from imganalysis.panel import load_panel, panel_path
+
+    load_panel(name)
+    typer.echo(panel_path(name).read_text(encoding="utf-8"), nl=False)
+
+
+@panel_app.command("check")
+def panel_check(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
+    """Check a panel file: dyes that clash, and a phenotype table with gaps or overlaps."""
+    from imganalysis.panel import load_panel, panel_notes
+
+    panel = load_panel(name)
+    for note in panel_notes(panel):
+        typer.echo(f"note: {note}")
+    typer.echo(
+        f"{panel.name}: sound. {len(panel.channels)} channels, {len(panel.phenotypes)} rows in "
+        f"the phenotype table, {len(panel.fractions)} fractions."
+    )
+
+
+@app.command()
+def run(
+    study: Annotated[
+        Path, typer.Argument(help="Study folder (with or without manifest.csv), or one image.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    panel: PanelOption = None,
+    gates: Annotated[
+        Path | None, typer.Option(help="Gates file; without it gates come from the controls.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
+    ] = None,
+    pixel_size: Annotated[
+        str | None,
+        typer.Option(metavar="[Z,]Y,X", help="Pixel size in um; overrides what the files say."),
+    ] = None,
+    axes: AxesOption = None,
+    time: Annotated[int | None, typer.Option(help="Time point of time series, from 0.")] = None,
+    allow_rgb: Annotated[bool, typer.Option(help="Read RGB images; flagged.")] = False,
+    section_um: Annotated[float | None, typer.Option(help="Thickness of the section, um.")] = None,
+    nuclei: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:PAGE]|FOLDER",
+            help="Nuclei from label images of yours: a file, or a folder with one per field.",
+        ),
+    ] = None,
+    nucleus_diameter: Annotated[
+        float | None, typer.Option(help="Diameter of a typical nucleus, um.")
+    ] = None,
+    sensitivity: Annotated[
+        float | None, typer.Option(help="0 finds bright nuclei only, 1 the dimmest too.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="panel|local|none", help="Background subtraction.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; all processors by default.")
+    ] = None,
+    overlays: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
+    cells_csv: Annotated[bool, typer.Option(help="Write cells/ as CSV too.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace earlier results in the folder.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print what would be done, and stop.")] = False,
+    reader: ReaderOption = "auto",
+) -> None:
+    """Analyse a study: biopsies.csv, fields.csv, cells/, labels/, overlays/ and more in --out.
+
+    Exit status: 0 all fields analysed; 1 some failed or have no pixel size (listed with the
+    reason); 2 a mistake in what was asked for.
+    """
+    chosen = _settings(
+        {
+            "axes": axes,
+            "time": time,
+            "allow_rgb": allow_rgb or None,
+            "backend": None if reader == "auto" else reader,
+            "pixel_size": _parse_pixel_size(pixel_size),
+        },
+        file=settings,
+        projection={"section_um": section_um},
+        preparation={"background": background},
+        segmentation={"nucleus_diameter_um": nucleus_diameter, "sensitivity": sensitivity},
+        nuclei=nuclei,
+        output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},
+    )
+    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run)
+
+
+def _run(
+    study: Path,
+    out: Path,
+    settings: Any,
+    panel: list[str] | None,
+    gates: Path | None,
+    workers: int | None,
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    from imganalysis.opening import open_study
+    from imganalysis.pipeline import run_study
+    from imganalysis.quantify.summary import fraction_names
+    from imganalysis.report.terminal import Progress, print_plan, print_results
+
+    opened = open_study(study, panels=panel, settings=settings)
+    if dry_run:
+        print_plan(opened, settings, out)
+        return
+    with Progress() as progress:
+        result = run_study(
+            opened,
+            out,
+            settings,
+            gates_file=gates,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
+    listed = result.fields[result.fields["reason"] != ""]
+    problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
+    print_results(result.biopsies, problems, names, out)
+    if result.n_failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path(
+        "demo_results"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="Sample study; found or simulated by default.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace earlier results.")] = False,
+) -> None:
+    """Analyse the sample study: three simulated biopsies, before, after one and four weeks."""
+    from imganalysis.opening import sample_study
+    from imganalysis.settings import Settings
+
+    _run(sample_study(data, out), out, Settings(), None, None, workers, overwrite, False)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the study.")],
+    recipe: Annotated[str, typer.Option(help="Built-in name or a YAML file.")] = "melanoma",
+    plan: Annotated[
+        str, typer.Option(help="Which biopsies and fields; see the recipe.")
+    ] = "sample",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 2003,
+    overwrite: Annotated[bool, typer.Option(help="Write into a folder that is not empty.")] = False,
+) -> None:
+    """Make a study of simulated confocal stacks with known truth (truth/)."""
+    from imganalysis.opening import simulate_to
+    from imganalysis.report.terminal import Progress
+
+    with Progress() as progress:
+        simulate_to(
+            out, recipe=recipe, plan=plan, seed=seed, overwrite=overwrite, progress=progress
+        )
+    typer.echo(f"{out}: written. Analyse it: imganalysis run {out} --out RESULTS")
+
+
+def _parse_pixel_size(text: str | None) -> tuple[float | None, float, float] | None:
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == 2:
+        return (None, values[0], values[1])
+    if len(values) == 3:
+        return (values[0], values[1], values[2])
+    raise SettingsError(
+        f"--pixel-size: expected Y,X or Z,Y,X in um, e.g. 0.23,0.23 or 0.5,0.23,0.23; "
+        f"found {text!r}"
+    )
+
+
+def _settings(
+    reading: dict[str, Any],
+    *,
+    file: Path | None = None,
+    nuclei: str | None = None,
+    **groups: dict[str, Any],
+) -> Any:
+    """Put what the command line says on top of a settings file, or of the defaults."""
+    from imganalysis.settings import parse_settings, read_settings
+
+    values = read_settings(file) if file else {}
+    for group, options in {"reading": reading, **groups}.items():
+        given = {name: value for name, value in options.items() if value is not None}
+        if given:
+            values[group] = {**values.get(group, {}), **given}
+    if nuclei is not None:
+        from imganalysis.io import split_page
+
+        if "segmentation" in values:
+            raise SettingsError(
+                "--nuclei gives the nuclei; --nucleus-diameter, --sensitivity and a "
+                "segmentation in the settings file would be without effect: leave one out"
+            )
+        path, page = split_page(nuclei)
+        values["segmentation"] = {"method": "given", "path": str(path), "page": page}
+    elif "segmentation" in values:
+        values["segmentation"].setdefault("method", "scikit-image")
+    return parse_settings(values, source=str(file) if file else "options")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit status 2."""
+    try:
+        app()
+    except ImganalysisError as error:
+        typer.echo(f"imganalysis: {error}", err=True)
+        sys.exit(1 if isinstance(error, ImageError) else 2)
+    except KeyboardInterrupt:
+        typer.echo("imganalysis: stopped; nothing half-written is left", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

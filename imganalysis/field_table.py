@@ -1,0 +1,129 @@
+"""One row per field: what was analysed and how, what was not and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from imganalysis import tables as t
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from imganalysis.pipeline import FieldResult
+    from imganalysis.study import Field, Study
+
+FACTS = (
+    "n_planes", "projection", "projection_first_plane", "projection_last_plane",
+    "projection_reason", "time_point", "pixel_size_z_um", "pixel_size_y_um", "pixel_size_x_um",
+    "pixel_size_origin", "segmentation", "n_objects", "n_evaluable", "field_mm2", "frame_mm2",
+    "tissue_mm2", "nuclear_contrast", "focus", "sha256",
+)  # fmt: skip
+"""Columns that the first half fills, in this order."""
+
+STATUS = {
+    "analysed": "counted",
+    "control": "analysed, sets gates, never counted",
+    "failed": "should have been analysed and was not; the reason says why",
+    "not_a_field": "no field of view in X and Y; no failure",
+    "ignored": "role ignore; no failure",
+}
+
+
+def field_table(
+    study: Study,
+    results: Sequence[FieldResult],
+    counts: pd.DataFrame,
+    region_mm2: Mapping[str, float],
+    excluded: pd.DataFrame,
+) -> pd.DataFrame:
+    """Table of every field of a study, also of those not analysed.
+
+    Parameters
+    ----------
+    study
+        All fields, in the order of the rows.
+    results
+        Of the first half, for the fields that could be tried.
+    counts
+        Evaluable cells per field and class.
+    region_mm2
+        Field -> counted area of the region.
+    excluded
+        Objects per field and reason of exclusion.
+    """
+    by_name = {result.field.name: result for result in results}
+    rows = [_row(study, field, by_name.get(field.name)) for field in study.fields]
+    table = pd.DataFrame(rows)
+    names = table[t.FIELD]
+    table["region_mm2"] = [region_mm2.get(name, float("nan")) for name in names]
+    for part in (excluded.add_prefix("n_"), counts.add_prefix("n_class_")):
+        aligned = part.reindex(names).reset_index(drop=True)
+        table = pd.concat([table, aligned.astype("Int64")], axis=1)
+    flags = table.pop("flags")
+    table["flags"] = flags
+    return table
+
+
+def _row(study: Study, field: Field, result: FieldResult | None) -> dict[str, Any]:
+    status, reason, message = _status(field, result)
+    row: dict[str, Any] = {
+        t.FIELD: field.name,
+        "biopsy": field.biopsy,
+        "patient": field.patient,
+        "lesion": field.lesion,
+        "week": field.week,
+        "section": field.section,
+        "panel": field.panel,
+        "batch": field.batch,
+        "acquisition": field.acquisition,
+        "role": field.role,
+        "stain": field.stain,
+        "section_um": field.section_um,
+        **{name: field.extra.get(name, "") for name in study.columns},
+        "file": _relative(field.path, study.root),
+        "scene": field.scene,
+        "tile": field.tile,
+        "status": status,
+        "reason": reason,
+        "message": message.replace("\n", " "),
+    }
+    facts = result.facts if result is not None else {}
+    row |= {name: facts.get(name) for name in FACTS}
+    flags = (*field.flags, *(result.flags if result is not None else ()))
+    row["flags"] = ";".join(dict.fromkeys(flags))
+    return row
+
+
+def _status(field: Field, result: FieldResult | None) -> tuple[str, str, str]:
+    if field.problem:
+        if field.is_failure:
+            return "failed", field.problem, field.problem_text
+        word = "ignored" if field.problem == "ignored" else "not_a_field"
+        return word, field.problem, field.problem_text
+    if result is None or result.reason:
+        reason = result.reason if result is not None else "not_tried"
+        return "failed", reason, result.message if result is not None else ""
+    return ("analysed" if field.role == "sample" else "control"), "", ""
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Path under the study, so that a moved study gives the same table."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.name
+
+
+def exclusion_table(fields: pd.DataFrame) -> pd.DataFrame:
+    """Objects that were not counted: one row per field and reason."""
+    keys = ["biopsy", t.FIELD, "panel"]
+    rows = [
+        {**{key: field[key] for key in keys}, "reason": word, "n_objects": int(field[f"n_{word}"])}
+        for _, field in fields[fields["status"] == "analysed"].iterrows()
+        for word in t.EXCLUSIONS
+        if field[f"n_{word}"] > 0
+    ]
+    return pd.DataFrame(rows, columns=[*keys, "reason", "n_objects"])

@@ -1,0 +1,329 @@
+"""The first half: from the pixels of one field to one row per object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis import tables as t
+from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
+from imganalysis.panel import match_channels
+from imganalysis.prepare.background import local_background
+from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
+from imganalysis.prepare.focus import focus_score
+from imganalysis.prepare.projection import any_plane, apply, project
+from imganalysis.prepare.tissue import tissue_mask
+from imganalysis.quantify.contrast import nuclear_contrast
+from imganalysis.quantify.frame import evaluate, guard_mask
+from imganalysis.quantify.grid import area_grid
+from imganalysis.quantify.measure import measure
+from imganalysis.segment import check_labels, expand_cells, ring_widths, rings, segment_nuclei
+from imganalysis.settings import ScikitImageMethod, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Panel
+    from imganalysis.stack import Stack
+
+
+SUSPICIOUS = 0.45
+"""A nuclear stain has more than this share of its signal in what was found as nuclei."""
+
+RIVAL = 1.4
+"""How many times more like nuclei another channel must look for the field to be refused."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen in one field.
+
+    Parameters
+    ----------
+    objects
+        One row per nucleus; columns of `imganalysis.tables.CELL_COLUMNS` and one per
+        measurement.
+    nuclei, cells
+        (Y, X) or (Z, Y, X) uint32, 0 = background, same ids.
+    tissue, frame
+        (Y, X) bool: tissue; where cells are counted.
+    images
+        marker -> (Y, X) or (Z, Y, X) float32, projected, background not yet subtracted.
+    grid
+        Counted tissue in um2 on the coarse grid.
+    facts
+        Name -> value, for ``fields.csv``.
+    flags
+        Fixed words.
+    """
+
+    objects: pd.DataFrame
+    nuclei: NDArray[np.uint32]
+    cells: NDArray[np.uint32]
+    tissue: NDArray[np.bool_]
+    frame: NDArray[np.bool_]
+    images: dict[str, NDArray[np.float32]]
+    grid: NDArray[Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The picture of a field that is segmented and measured.
+
+    Parameters
+    ----------
+    images
+        marker -> (Y, X), or (Z, Y, X) for a thick stack, float32.
+    clipped
+        (C, ...) pixels at the end of the detector's range; None where it is unknown.
+    facts
+        What was done.
+    flags
+        Fixed words.
+    """
+
+    images: dict[str, NDArray[np.float32]]
+    clipped: NDArray[np.bool_] | None
+    facts: dict[str, Any]
+    flags: tuple[str, ...]
+
+
+def prepare_stack(
+    stack: Stack, panel: Panel, settings: Settings, section_um: float | None = None
+) -> Prepared:
+    """Read the panel's channels, check them, and bring them to the picture that is measured.
+
+    Parameters
+    ----------
+    stack
+        One field of view.
+    panel
+        Says which channel shows which marker.
+    settings
+        Of the run.
+    section_um
+        Thickness of the section where it is known, um.
+
+    Raises
+    ------
+    ChannelError
+        A channel of the panel is not there.
+    PixelDataError
+        A channel is black or not finite, or the image is too small.
+    """
+    positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
+    markers = list(positions)
+    pixels = stack.numpy(list(positions.values()))
+    flags = check_pixels(pixels, markers, settings.preparation)
+    choice = project(
+        pixels[markers.index(panel.nuclei.marker)],
+        stack.pixel_size.z,
+        section_um or settings.projection.section_um,
+        settings.projection,
+    )
+    clipped = clipped_pixels(pixels, clip_level(pixels))
+    facts = {
+        "n_planes": stack.shape[1],
+        "projection": choice.kind,
+        "projection_first_plane": choice.z0,
+        "projection_last_plane": choice.z1 - 1,
+        "projection_reason": choice.reason,
+    }
+    return Prepared(
+        dict(zip(markers, apply(pixels, choice), strict=True)),
+        None if clipped is None else any_plane(clipped, choice),
+        facts,
+        (*flags, *choice.flags),
+    )
+
+
+def measure_stack(
+    stack: Stack,
+    panel: Panel,
+    settings: Settings | None = None,
+    *,
+    section_um: float | None = None,
+    nuclei: NDArray[Any] | None = None,
+) -> Measured:
+    """Segment and measure the nuclei and cells of one field.
+
+    Parameters
+    ----------
+    stack
+        One field of view, CZYX.
+    panel
+        What its channels show.
+    settings
+        Of the run; defaults if not given.
+    section_um
+        Thickness of the section where it is known, um.
+    nuclei
+        (Y, X) or (Z, Y, X) label image to use instead of a segmentation.
+
+    Raises
+    ------
+    PixelSizeError
+        The pixel size is unknown: nothing can be said in um.
+    ImageError
+        A channel is missing, black, not finite, or is no nuclear stain.
+    LabelsError
+        `nuclei` is no label image or has another size.
+    """
+    settings = settings or Settings()
+    _require_scale(stack)
+    seen = prepare_stack(stack, panel, settings, section_um)
+    images, stain = seen.images, panel.nuclei.marker
+    flat = images[stain].ndim == 2
+    spacing = _spacing(stack, flat)
+    if nuclei is None:
+        labels = _segment(images[stain], spacing, settings)
+    else:
+        labels = check_labels(nuclei, images[stain].shape)
+    widths = ring_widths(
+        labels, spacing, panel.ring_um, panel.small_ring_um, panel.small_nucleus_um
+    )
+    ring = rings(labels, spacing, widths)
+    contrast, explained = nuclear_contrast(images[stain], labels, ring)
+    flags = list(seen.flags)
+    if nuclei is None and settings.measuring.check_nuclei and explained < SUSPICIOUS:
+        _refuse_rival(images, stain, contrast * explained, spacing, settings, stack, panel)
+        flags.append("weak_nuclear_contrast")
+    cells = expand_cells(labels, spacing, settings.measuring.expansion_um)
+    tissue = _tissue(images, spacing, settings)
+    dy, dx = spacing[-2:]
+    shape = (tissue.shape[0], tissue.shape[1])
+    frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
+    cleaned = _without_background(images, panel, spacing, settings)
+    measures = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
+    objects = measure(
+        {"nucleus": labels, "ring": ring, "cell": cells},
+        np.stack(list(cleaned.values())),
+        list(cleaned),
+        spacing,
+        extra=measures,
+        clipped=seen.clipped,
+        solidity=True,
+    )
+    needed = [t.measure_column(*measure_) for measure_ in measures]
+    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
+    if objects.empty:
+        flags.append("no_nuclei")
+    counted, pixel_mm2 = tissue & frame, dy * dx / 1e6
+    size = stack.pixel_size
+    facts = seen.facts | {
+        "pixel_size_z_um": size.z,
+        "pixel_size_y_um": size.y,
+        "pixel_size_x_um": size.x,
+        "pixel_size_origin": size.origin,
+        "time_point": stack.time,
+        "n_objects": len(objects),
+        "n_evaluable": int(objects[t.EVALUABLE].sum()),
+        "field_mm2": tissue.size * pixel_mm2,
+        "frame_mm2": float(frame.sum()) * pixel_mm2,
+        # Cells per area of a thick stack mean nothing without its depth.
+        "tissue_mm2": float(counted.sum()) * pixel_mm2 if flat else float("nan"),
+        "nuclear_contrast": contrast,
+        "focus": focus_score(_middle(images[stain])),
+        "segmentation": "given" if nuclei is not None else settings.segmentation.method,
+    }
+    return Measured(
+        objects,
+        labels,
+        cells,
+        tissue,
+        frame,
+        images,
+        area_grid(counted, (dy, dx)),
+        facts,
+        tuple(dict.fromkeys((*stack.flags, *flags))),
+    )
+
+
+def _require_scale(stack: Stack) -> None:
+    size = stack.pixel_size
+    if not size.known:
+        note = f" ({size.note})" if size.note else ""
+        raise PixelSizeError(
+            f"{stack.source}: the pixel size is unknown{note}; "
+            "give it in um with --pixel-size [Z,]Y,X"
+        )
+
+
+def _spacing(stack: Stack, flat: bool) -> tuple[float, ...]:
+    """Size of a pixel along the axes of the picture, um."""
+    size = stack.pixel_size
+    assert size.y is not None and size.x is not None  # noqa: S101  _require_scale has looked
+    if flat:
+        return (size.y, size.x)
+    if size.z is None:
+        raise PixelSizeError(
+            f"{stack.source}: the step between planes is unknown, and the stack is to be "
+            "analysed in 3-D; give it with --pixel-size Z,Y,X"
+        )
+    return (size.z, size.y, size.x)
+
+
+def _segment(
+    image: NDArray[Any], spacing: tuple[float, ...], settings: Settings
+) -> NDArray[np.uint32]:
+    method = settings.segmentation
+    if not isinstance(method, ScikitImageMethod):
+        raise SettingsError("the settings name label images: give the nuclei of this field")
+    return segment_nuclei(image, spacing, method)
+
+
+def _refuse_rival(
+    images: dict[str, NDArray[np.float32]],
+    stain: str,
+    score: float,
+    spacing: tuple[float, ...],
+    settings: Settings,
+    stack: Stack,
+    panel: Panel,
+) -> None:
+    """Refuse a field in which another channel looks more like nuclei than the nuclear one."""
+    for marker, image in images.items():
+        if marker == stain:
+            continue
+        labels = _segment(image, spacing, settings)
+        ring = rings(labels, spacing, panel.ring_um)
+        rival = float(np.prod(nuclear_contrast(image, labels, ring)))
+        if rival > RIVAL * max(score, 0.0):
+            raise ChannelError(
+                f"{stack.source}: the channel of {stain} does not look like nuclei, and the one "
+                f"of {marker} does; check that the file belongs to the panel '{panel.name}' and "
+                "that its channels are in the panel's order (check_nuclei: false in the "
+                "settings measures it all the same)",
+                reason="nuclear_contrast",
+            )
+
+
+def _middle(image: NDArray[Any]) -> NDArray[Any]:
+    return image if image.ndim == 2 else image[len(image) // 2]
+
+
+def _tissue(
+    images: dict[str, NDArray[np.float32]], spacing: tuple[float, ...], settings: Settings
+) -> NDArray[np.bool_]:
+    flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
+    return tissue_mask(flat, (spacing[-2], spacing[-1]), settings.preparation)
+
+
+def _without_background(
+    images: dict[str, NDArray[np.float32]],
+    panel: Panel,
+    spacing: tuple[float, ...],
+    settings: Settings,
+) -> dict[str, NDArray[np.float32]]:
+    wanted = settings.preparation.background
+    if (panel.background if wanted == "panel" else wanted) == "none":
+        return images
+    window = settings.preparation.background_window_um
+    return {
+        marker: image - local_background(image, spacing, window) for marker, image in images.items()
+    }
