@@ -13,8 +13,17 @@ import yaml
 from imganalysis.errors import ChannelError, PanelError, SpectralClashError
 from imganalysis.panel import (
     Channel,
+    FractionOf,
+    Lonely,
+    Lymphoid,
+    Match,
     Measure,
     Panel,
+    Phenotype,
+    Region,
+    Shape,
+    Sheet,
+    Variant,
     builtin_panels,
     check_panel,
     choose_panel,
@@ -325,6 +334,18 @@ def test_channels_that_are_missing_or_twice(names, message):
         match_channels(small(), names)
 
 
+def test_the_panels_are_not_taken_for_each_other():
+    apoptosis, infiltrate = load_panel("apoptosis"), load_panel("infiltrate")
+    with pytest.raises(ChannelError, match=r"no channel for TO-PRO-3 .*MelanA .*casp3 "):
+        match_channels(apoptosis, ["YO-PRO-1", "CD3", "CD56"])
+    with pytest.raises(ChannelError, match=r"no channel for YO-PRO-1 .*CD3 .*CD56 "):
+        match_channels(infiltrate, ["TO-PRO-3", "Melan A", "Caspase-3"])
+    # By colour, the nuclei are another channel: green in one, blue in the other.
+    colours = ["red", "green", "blue"]
+    assert match_channels(apoptosis, colours) == {"TO-PRO-3": 2, "MelanA": 1, "casp3": 0}
+    assert match_channels(infiltrate, colours) == {"YO-PRO-1": 1, "CD3": 2, "CD56": 0}
+
+
 def test_planes_that_are_channels_suggest_axes():
     with pytest.raises(ChannelError, match=r"1 channel: 'Channel:0' and 5 planes in Z.*--axes CYX"):
         match_channels(small(), ["Channel:0"], n_planes=5)
@@ -399,3 +420,27 @@ def test_a_single_panel_without_match_fits_everything():
     assert choose_panel([small()], "f.tif", "", ["C1"]).name == "small"
     with pytest.raises(PanelError, match="none of the panels one fits"):
         choose_panel([matching("one", files=["g*"])], "f.tif")
+
+
+# --- documentation ------------------------------------------------------------------------------
+
+
+def test_the_documented_panel_is_sound(tmp_path):
+    text = (ROOT / "docs" / "panels.md").read_text(encoding="utf-8")
+    path = tmp_path / "my_panel.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    panel = load_panel(path)
+    assert not panel_notes(panel)
+    # The message that the page shows is the one that comes.
+    rows = tuple(row for row in panel.phenotypes if row.name != "CD8_other")
+    with pytest.raises(PanelError) as caught:
+        check_panel(panel.model_copy(update={"phenotypes": rows}), source="my_panel.yaml")
+    assert str(caught.value) in text
+
+
+def test_every_key_is_documented():
+    text = (ROOT / "docs" / "panels.md").read_text(encoding="utf-8")
+    models = [Panel, Channel, Match, Measure, Region, Phenotype, FractionOf, Variant]
+    for model in [*models, Shape, Lymphoid, Sheet, Lonely]:
+        for key in model.model_fields:
+            assert f"`{key}`" in text, f"{model.__name__}.{key}"

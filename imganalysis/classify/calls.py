@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Measure, Panel
 
-PANEL, BATCH, ACQUISITION = "panel", "batch", "acquisition"
-"""Columns that say which gate holds for a cell."""
-
 NEGATIVE_CODE, POSITIVE_CODE, UNKNOWN_CODE, ABSENT_CODE = range(4)
 """Calls as small numbers; the first two are false and true, the third is neither."""
 
@@ -177,7 +174,7 @@ def batches_of(cells: pd.DataFrame) -> tuple[list[tuple[str, str]], NDArray[np.i
 
     names: list[list[str]] = []
     codes = []
-    for column in (BATCH, ACQUISITION):
+    for column in (t.BATCH, t.ACQUISITION):
         if column in cells.columns:
             code, words = pd.factorize(cells[column].astype(str))
             names.append([str(word) for word in words])

@@ -8,15 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import (
-    ACQUISITION,
-    BATCH,
-    NEGATIVE_CODE,
-    PANEL,
-    POSITIVE_CODE,
-    call,
-    measure_values,
-)
+from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call, measure_values
 from imganalysis.errors import GatesError
 from imganalysis.settings import Fraction, Model, NotNegative, Positive
 
@@ -210,7 +202,7 @@ def gates_from_controls(
     TableError
         A column is missing.
     """
-    scope = [PANEL, BATCH, ACQUISITION]
+    scope = [t.PANEL, t.BATCH, t.ACQUISITION]
     t.require(samples, scope, source="sample cells")
     t.require(controls, [*scope, t.FIELD], source="control cells")
     if t.EVALUABLE in controls.columns:
@@ -221,7 +213,9 @@ def gates_from_controls(
     gates = []
     for name, batch, acquisition in wanted.itertuples(index=False):
         here = (
-            (place[PANEL] == name) & (place[BATCH] == batch) & (place[ACQUISITION] == acquisition)
+            (place[t.PANEL] == name)
+            & (place[t.BATCH] == batch)
+            & (place[t.ACQUISITION] == acquisition)
         )
         cells = controls[here.to_numpy(dtype=bool)]
         fields = sorted(cells[t.FIELD].unique())
