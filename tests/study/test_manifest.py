@@ -13,7 +13,7 @@ from imganalysis.study import MANIFEST_COLUMNS, ROLES, write_manifest
 FULL = (
     "biopsy,patient,lesion,week,section,panel,batch,acquisition,role,stain,section_um,annotations,"
     "path,scene,Operator\n"
-    "007,01,L1,4,2,apo,B1,A1,sample,,3.5,a b.json,B1/fä 1.tif,,Ümit\n"
+    "007,01,L1,4,2,apo,B1,A1,sample,,3.5,a b.json,B1/fä 1.tif,,-Ümit\n"
     ",,,,,inf,B1,A1,single stain,Cy3,,,c/c.tif,,\n"
 )
 
@@ -29,7 +29,7 @@ def test_every_column(study):
         "section": "2", "panel": "apo", "batch": "B1", "acquisition": "A1", "role": "sample",
         "stain": "", "section_um": 3.5, "annotations": study.root / "a b.json",
         "path": study.root / "B1/fä 1.tif", "series": 0, "scene": "", "tile": None,
-        "counted": None, "extra": {"Operator": "Ümit"}, "flags": (), "problem": "",
+        "counted": None, "extra": {"Operator": "-Ümit"}, "flags": (), "problem": "",
         "problem_text": "", "harmless": False,
     }  # fmt: skip
     assert (control.name, control.role, control.stain) == ("single_stain_c", "single_stain", "Cy3")
