@@ -1,0 +1,150 @@
+"""Whether pixels can be measured at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis.errors import PixelDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from imganalysis.settings import Preparation
+
+MIN_SIDE_PX = 16
+"""A field with a shorter side holds no cell with its surroundings at any usual pixel size."""
+
+FLAG_SHARE = 0.01
+"""Share of clipped pixels in a channel from which its intensities are not comparable."""
+
+FLAG_ZERO_SHARE = 0.5
+"""Share of zero pixels from which the offset was set too low: the background is cut off."""
+
+
+def check_pixels(data: Any, markers: Sequence[str], settings: Preparation) -> list[str]:
+    """Refuse pixels that cannot be measured, and flag what to know about the others.
+
+    Parameters
+    ----------
+    data
+        (C, Z, Y, X), type of the file: before projection.
+    markers
+        Marker of each channel, for the messages.
+    settings
+        From which share of zeros a channel is black.
+
+    Returns
+    -------
+    flags
+        Of ``not_finite`` (some pixels are NaN or infinite), ``saturated`` (more than 1 % of a
+        channel is clipped), ``zero_clipped`` (half of a channel or more is 0).
+
+    Raises
+    ------
+    PixelDataError
+        Reason ``too_small``; ``not_finite`` for a channel without a finite pixel;
+        ``black_channel`` for one in which every pixel is the same, or nearly all are 0.
+    """
+    height, width = data.shape[-2:]
+    if min(height, width) < MIN_SIDE_PX:
+        raise PixelDataError(
+            f"the image is {height} x {width} pixels (Y x X), expected at least {MIN_SIDE_PX} "
+            "on each side; is this a thumbnail, or are the axes in another order (--axes)?",
+            reason="too_small",
+        )
+    level = clip_level(data)
+    flags: set[str] = set()
+    for marker, channel in zip(markers, data, strict=True):
+        pixels = np.asarray(channel)
+        finite = np.isfinite(pixels)
+        if not finite.any():
+            raise PixelDataError(
+                f"channel {marker}: no pixel is a finite number (all are NaN or infinite); "
+                "export the channel again from the microscope's file",
+                reason="not_finite",
+            )
+        if not finite.all():
+            flags.add("not_finite")
+            pixels = pixels[finite]
+        _refuse_black(marker, pixels, settings.max_black_fraction)
+        if level is not None and np.count_nonzero(pixels >= level) > FLAG_SHARE * pixels.size:
+            flags.add("saturated")
+        if np.count_nonzero(pixels == 0) >= FLAG_ZERO_SHARE * pixels.size:
+            flags.add("zero_clipped")
+    return sorted(flags)
+
+
+def _refuse_black(marker: str, pixels: NDArray[Any], max_black: float) -> None:
+    low, high = pixels.min(), pixels.max()
+    black = np.count_nonzero(pixels == 0) / pixels.size
+    if low == high:
+        found = f"every pixel is {low:g}"
+    elif black > max_black:
+        found = f"{100 * black:.4g} % of the pixels are 0"
+    else:
+        return
+    raise PixelDataError(
+        f"channel {marker}: {found}, so that nothing can be measured; was the detector off, or "
+        "is the channel another one than the panel says? (max_black_fraction is "
+        f"{max_black:g})",
+        reason="black_channel",
+    )
+
+
+def clip_level(data: Any) -> float | None:
+    """Find the value at which the detector clipped.
+
+    Parameters
+    ----------
+    data
+        All channels of a stack, type of the file.
+
+    Returns
+    -------
+    float or None
+        Largest value of the fewest bits, of 8, 10, 12, 14, 16 and 32, that hold every pixel:
+        12-bit images are stored in 16 bits. None for floating point, whose range is unknown.
+    """
+    dtype = np.dtype(data.dtype)
+    if not np.issubdtype(dtype, np.integer):
+        return None
+    largest = int(np.asarray(data.max())) if data.size else 0
+    signed = int(np.issubdtype(dtype, np.signedinteger))
+    full = int(np.iinfo(dtype).max)
+    levels = [2**bits - 1 for bits in (8, 10, 12, 14, 16, 32)]
+    if signed:
+        levels += [2 ** (bits - 1) - 1 for bits in (8, 16, 32)]
+    return float(min([v for v in levels if largest <= v <= full], default=full))
+
+
+def clipped_pixels(data: Any, level: float | None) -> NDArray[np.bool_] | None:
+    """Mark the pixels at the end of the detector's range.
+
+    Parameters
+    ----------
+    data
+        (C, Z, Y, X), type of the file.
+    level
+        From `clip_level`.
+
+    Returns
+    -------
+    clipped
+        bool, same shape; None where the range is unknown.
+    """
+    return None if level is None else np.asarray(np.asarray(data) >= level)
+
+
+def shares(data: Any) -> list[tuple[float, float]]:
+    """Share of clipped and of zero pixels in each channel; NaN for clipped if unknown."""
+    level = clip_level(data)
+    found = []
+    for channel in data:
+        pixels = np.asarray(channel)
+        clipped = float("nan") if level is None else np.count_nonzero(pixels >= level) / pixels.size
+        found.append((clipped, np.count_nonzero(pixels == 0) / pixels.size))
+    return found
