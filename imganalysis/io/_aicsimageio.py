@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import UnreadableImageError
@@ -30,6 +31,8 @@ def open_image(path: Path, kind: str) -> AicsimageioImage:
     reader = getattr(library(f"aicsimageio.readers.{module}", kind), name)
     if kind == "czi":
         reader = without_pixel_sizes(reader)
+    if kind == "zarr":
+        _check_separator(path)
     return AicsimageioImage(reader(str(path)))
 
 
@@ -58,3 +61,13 @@ def check_order(path: Path, axes: str) -> None:
             f"{path}: aicsimageio would mix up its planes, which lie in the order {axes} (slowest "
             f'first). Read it with bioio: pip install "imganalysis[formats]".'
         )
+
+
+def _check_separator(path: Path) -> None:
+    """Refuse an OME-Zarr whose chunks ome-zarr would not find, and read as black."""
+    for array in path.glob("**/.zarray"):
+        if json.loads(array.read_text(encoding="utf-8")).get("dimension_separator") != "/":
+            raise UnreadableImageError(
+                f"{path}: aicsimageio would not find its chunks, whose names hold dots, and read "
+                f'them as black. Read it with bioio: pip install "imganalysis[formats]".'
+            )

@@ -11,6 +11,12 @@ from imganalysis.errors import UnreadableImageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+# ImageDescription, StripOffsets and -ByteCounts, resolutions, PageName, TileOffsets and
+# -ByteCounts, and ImageJ's metadata.
+_NEEDED = frozenset((270, 273, 279, 282, 283, 285, 324, 325, 50838, 50839))
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+               16: 8, 17: 8, 18: 8}  # fmt: skip
+
 
 def check_whole(tif: Any, series: list[Any], path: Path) -> None:
     """Check that every page that the file speaks of is in the file, to its last byte.
@@ -32,6 +38,9 @@ def check_whole(tif: Any, series: list[Any], path: Path) -> None:
         raise _cut(path, "it holds no image")
     if _next_page(tif):
         raise _cut(path, f"after page {len(tif.pages)} another should follow")
+    for page in tif.pages:
+        if _tags_end(tif, page.offset) > size:
+            raise _cut(path, f"the description of page {page.index} is missing")
     promised = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
     planes = 0
     for one in series:
@@ -62,6 +71,30 @@ def _next_page(tif: Any) -> int:
     if len(raw) < form.offsetsize:
         return 1
     return int(struct.unpack(form.offsetformat, raw)[0])
+
+
+def _tags_end(tif: Any, offset: int) -> int:
+    """Last byte of the values of a page's tags, of those that matter here.
+
+    A reader that cannot find a value leaves the tag out: without its description an OME-TIFF is
+    read as a plain one, its channels as planes.
+    """
+    big = tif.tiff.version == 43
+    order = tif.tiff.byteorder
+    count_format, entry_format, inline = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    handle = tif.filehandle
+    handle.seek(offset)
+    (n,) = struct.unpack(order + count_format, handle.read(struct.calcsize(order + count_format)))
+    head = struct.calcsize(order + entry_format)
+    entries = handle.read(n * (head + inline))
+    end = 0
+    for start in range(0, len(entries), head + inline):
+        code, kind, count = struct.unpack_from(order + entry_format, entries, start)
+        length = count * _TYPE_BYTES.get(kind, 0)
+        if code in _NEEDED and length > inline:
+            (value,) = struct.unpack_from(order + ("Q" if big else "I"), entries, start + head)
+            end = max(end, value + length)
+    return end
 
 
 def _cut(path: Path, what: str) -> UnreadableImageError:

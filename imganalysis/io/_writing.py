@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _TYPES = {"int8": "int8", "int16": "int16", "int32": "int32", "uint8": "uint8", "uint16": "uint16",
           "uint32": "uint32", "float32": "float", "float64": "double"}  # fmt: skip
-_TILE = 512  # side of a tile, for images larger than four of them
 _MAX_LABEL = np.iinfo(np.uint32).max
 
 
@@ -131,25 +130,25 @@ def _write(
         )
     shape = tuple(int(n) for n in data.shape)
     text = _ome_xml(shape, dtype, channels, pixel_size, name)
-    large = min(shape[-2:]) > 4 * _TILE
+    little = dtype.newbyteorder("<")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with quiet():
-            tifffile.imwrite(
-                temporary,
-                data=_planes(data),
-                shape=(shape[0] * shape[1], *shape[2:]),
-                dtype=dtype.newbyteorder("<"),
-                byteorder="<",
-                bigtiff=data.nbytes > 2**31,
-                photometric="minisblack",
-                compression="zlib",
-                tile=(_TILE, _TILE) if large else None,
-                description=text,
-                metadata=None,
-                software="imganalysis",
-                maxworkers=1,
-            )
+        with (
+            quiet(),
+            tifffile.TiffWriter(temporary, bigtiff=data.nbytes > 2**31, byteorder="<") as tif,
+        ):
+            for plane in _planes(data):
+                tif.write(
+                    plane.astype(little, copy=False),
+                    photometric="minisblack",
+                    compression="zlib",
+                    description=text or None,
+                    metadata=None,
+                    software="imganalysis",
+                    contiguous=False,
+                    maxworkers=1,
+                )
+                text = ""  # the first page speaks for all
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(
