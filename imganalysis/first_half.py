@@ -194,8 +194,8 @@ def measure_stack(
         _refuse_rival(images, stain, contrast * explained, spacing, settings, stack, panel)
         flags.append("weak_nuclear_contrast")
     cells = expand_cells(labels, spacing, settings.measuring.expansion_um)
-    tissue = _tissue(images, spacing, settings)
     dy, dx = spacing[-2:]
+    tissue = _tissue(images, (dy, dx), settings)
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     cleaned = _without_background(images, panel, spacing, settings)
@@ -213,20 +213,9 @@ def measure_stack(
     objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
     if objects.empty:
         flags.append("no_nuclei")
-    counted, pixel_mm2 = tissue & frame, dy * dx / 1e6
-    size = stack.pixel_size
-    facts = seen.facts | {
-        "pixel_size_z_um": size.z,
-        "pixel_size_y_um": size.y,
-        "pixel_size_x_um": size.x,
-        "pixel_size_origin": size.origin,
-        "time_point": stack.time,
-        "n_objects": len(objects),
-        "n_evaluable": int(objects[t.EVALUABLE].sum()),
-        "field_mm2": tissue.size * pixel_mm2,
-        "frame_mm2": float(frame.sum()) * pixel_mm2,
-        # Cells per area of a thick stack mean nothing without its depth.
-        "tissue_mm2": float(counted.sum()) * pixel_mm2 if flat else float("nan"),
+    facts = {
+        **seen.facts,
+        **_size_facts(stack, objects, tissue, frame, dy * dx / 1e6, flat),
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
         "segmentation": "given" if nuclei is not None else settings.segmentation.method,
@@ -238,10 +227,34 @@ def measure_stack(
         tissue,
         frame,
         images,
-        area_grid(counted, (dy, dx)),
+        area_grid(tissue & frame, (dy, dx)),
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
     )
+
+
+def _size_facts(
+    stack: Stack,
+    objects: pd.DataFrame,
+    tissue: NDArray[np.bool_],
+    frame: NDArray[np.bool_],
+    pixel_mm2: float,
+    flat: bool,
+) -> dict[str, Any]:
+    size = stack.pixel_size
+    return {
+        "pixel_size_z_um": size.z,
+        "pixel_size_y_um": size.y,
+        "pixel_size_x_um": size.x,
+        "pixel_size_origin": size.origin,
+        "time_point": stack.time,
+        "n_objects": len(objects),
+        "n_evaluable": int(objects[t.EVALUABLE].sum()),
+        "field_mm2": tissue.size * pixel_mm2,
+        "frame_mm2": float(frame.sum()) * pixel_mm2,
+        # Cells per area of a thick stack mean nothing without its depth.
+        "tissue_mm2": float((tissue & frame).sum()) * pixel_mm2 if flat else float("nan"),
+    }
 
 
 def _require_scale(stack: Stack) -> None:
@@ -308,10 +321,10 @@ def _middle(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tissue(
-    images: dict[str, NDArray[np.float32]], spacing: tuple[float, ...], settings: Settings
+    images: dict[str, NDArray[np.float32]], spacing: tuple[float, float], settings: Settings
 ) -> NDArray[np.bool_]:
     flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
-    return tissue_mask(flat, (spacing[-2], spacing[-1]), settings.preparation)
+    return tissue_mask(flat, spacing, settings.preparation)
 
 
 def _without_background(

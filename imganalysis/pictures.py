@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from imganalysis import tables as t
 from imganalysis.first_half import prepare_stack
 from imganalysis.io import read_labels
 from imganalysis.reading import read_field
@@ -16,6 +13,7 @@ from imganalysis.results import labels_path, mask_path, overlay_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
@@ -31,7 +29,7 @@ class Picture:
     panel: Panel
     settings: Settings
     folder: Path
-    cells: pd.DataFrame | None
+    cells: pd.DataFrame
 
 
 def draw_field(picture: Picture) -> str:
@@ -43,13 +41,12 @@ def draw_field(picture: Picture) -> str:
         stack = read_field(where, picture.settings, panel)
         images = prepare_stack(stack, panel, picture.settings, where.section_um).images
         labels = read_labels(labels_path(folder, where.name))
-        cells = picture.cells
         draw_overlay(
             overlay_path(folder, where.name),
             images={marker: _plane(image) for marker, image in images.items()},
             colours={channel.marker: channel.colour for channel in panel.channels},
             labels=_plane(labels),
-            cells=pd.DataFrame({t.LABEL: []}) if cells is None else cells,
+            cells=picture.cells,
             class_colours={row.name: row.colour for row in panel.phenotypes},
             pixel_um=stack.pixel_size.x,
             frame=read_labels(mask_path(folder, where.name, "frame")) > 0,

@@ -100,6 +100,20 @@ class FieldResult:
     trace: str = ""
 
 
+def _tables_by_field(
+    cells: pd.DataFrame, results: Sequence[FieldResult]
+) -> dict[str, pd.DataFrame]:
+    """Cells of each analysed field: of samples with their classes, of controls without."""
+    found = {str(name): table for name, table in cells.groupby(t.FIELD, sort=False)}
+    tables = {}
+    for result in results:
+        if result.objects is not None:
+            name = result.field.name
+            unclassed = result.objects.assign(**_place(result.field), **{t.PHENOTYPE: ""})
+            tables[name] = found.get(name, unclassed).reset_index(drop=True)
+    return tables
+
+
 @dataclass(frozen=True)
 class StudyResult:
     """What the second half made of a study."""
@@ -258,18 +272,18 @@ def run_study(
             progress=lambda done, total: say("Fields", done, total),
         )
         result = analyse_study(study, results, settings, gates)
-        by_field = {str(k): v for k, v in result.cells.groupby(t.FIELD, sort=False)}
+        by_field = _tables_by_field(result.cells, results)
         write_tables(
             folder,
             biopsies=result.biopsies,
             fields=result.fields,
             exclusions=result.exclusions,
-            cells={name: table.reset_index(drop=True) for name, table in by_field.items()},
+            cells=by_field,
             cells_csv=settings.output.cells_csv,
         )
         write_gates(folder / GATES_NAME, result.gates)
         pictures = [
-            Picture(task.field, task.panel, settings, folder, by_field.get(r.field.name))
+            Picture(task.field, task.panel, settings, folder, by_field[r.field.name])
             for task, r in zip(tasks, results, strict=True)
             if r.objects is not None and settings.output.overlays
         ]

@@ -200,14 +200,13 @@ def _counts(
         low, high = (tally(fields, classes, pd.concat(end)) for end in ends)
         scaled[marker] = (low, high)
     bounds: dict[str, pd.DataFrame] = {}
-    blanks: dict[str, pd.Series[float]] = {}
+    blanks: dict[str, pd.DataFrame] = {}
     for part in parts:
         for fraction in part.panel.fractions:
             _add(bounds, fraction.name, _open_cells(part, fraction, fields))
             blank = _false_positives(part, fraction, fields, gates)
             if blank is not None:
-                old = blanks.get(fraction.name)
-                blanks[fraction.name] = blank if old is None else old.add(blank, fill_value=0.0)
+                _add(blanks, fraction.name, blank)
     return Counts(
         called=tally(fields, classes, counted),
         uncapped=tally(fields, classes, counted[~counted[t.CAP].astype(bool)]),
@@ -239,28 +238,31 @@ def _open_cells(part: _Part, fraction: FractionOf, fields: pd.Index[str]) -> pd.
 
 def _false_positives(
     part: _Part, fraction: FractionOf, fields: pd.Index[str], gates: Sequence[Gate]
-) -> pd.Series[float] | None:
-    """Count the false cells expected in the numerator at the gates' limits of blank, if known."""
-    needed = {
-        marker
-        for row in part.panel.phenotypes
-        if row.name in fraction.numerator
-        for marker, call in row.when.items()
-        if call == "pos"
-    }
-    inside = np.isin(part.panel.classes, fraction.numerator)
-    within = part.counted[t.PHENOTYPE].isin(fraction.numerator).to_numpy()
-    total = pd.Series(0.0, index=fields)
-    for marker in needed:
-        limits = _limits(part.counted, part.panel, marker, gates)
-        if limits is None:
-            return None
-        # Cells that a false call would bring into the numerator, and those it may have.
-        risk = within | part.at_risk[marker][:, inside].any(axis=1)
-        expected = pd.Series(np.where(risk, limits, 0.0))
-        per_field = expected.groupby(part.counted[t.FIELD].to_numpy()).sum()
-        total = total.add(per_field.reindex(fields, fill_value=0.0))
-    return total
+) -> pd.DataFrame | None:
+    """Count the cells that false calls alone would give, at the gates' limits of blank."""
+    sides = {}
+    for side in ("numerator", "denominator"):
+        classes = getattr(fraction, side)
+        needed = {
+            marker
+            for row in part.panel.phenotypes
+            if row.name in classes
+            for marker, call in row.when.items()
+            if call == "pos"
+        }
+        inside = np.isin(part.panel.classes, classes)
+        within = part.counted[t.PHENOTYPE].isin(classes).to_numpy()
+        expected = np.zeros(len(part.counted))
+        for marker in needed:
+            limits = _limits(part.counted, part.panel, marker, gates)
+            if limits is None:
+                return None
+            # Cells that a false call would bring in, and those that it may have brought in.
+            risk = within | part.at_risk[marker][:, inside].any(axis=1)
+            expected += np.where(risk, limits, 0.0)
+        per_field = pd.Series(expected).groupby(part.counted[t.FIELD].to_numpy()).sum()
+        sides[side] = per_field.reindex(fields, fill_value=0.0)
+    return pd.DataFrame(sides)
 
 
 def _limits(

@@ -109,9 +109,9 @@ REASONS: dict[str, str] = {
     "ungated": "a marker that the value needs has no gate",
     "not_stained": "no field of a panel that shows it",
     "fields_failed": "every field that could show it failed",
-    "no_evaluable_tumour": "no evaluable tumour cell",
-    "no_defined_lymphocytes": "no cell of the classes in the denominator",
-    "empty_denominator": "no cell of the classes in the denominator",
+    "no_evaluable_tumour": "no evaluable tumour cell, or no more than false calls alone would give",
+    "no_defined_lymphocytes": "no cell of the denominator, or no more than false calls would give",
+    "empty_denominator": "no cell of the denominator, or no more than false calls would give",
 }
 """Fixed words in the column ``reason`` of biopsies.csv, after the name of the value."""
 

@@ -38,8 +38,9 @@ class Counts:
         fraction -> columns ``open`` and ``sure``: unresolved cells that are certainly in the
         denominator, and among them those certainly in the numerator too.
     false_positives
-        fraction -> expected cells in the numerator per field at the limit of blank of its
-        gates; a fraction without such a limit is missing.
+        fraction -> columns ``numerator`` and ``denominator``: cells per field that false calls
+        alone would put there, at the limit of blank of the gates; a fraction without such a
+        limit is missing.
     ungated
         (field, marker) pairs without a gate.
     """
@@ -48,7 +49,7 @@ class Counts:
     uncapped: pd.DataFrame
     scaled: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     bounds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    false_positives: Mapping[str, pd.Series] = field(default_factory=dict)
+    false_positives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ungated: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -194,17 +195,20 @@ def fraction_row(
 
     reason = _reason(fraction, fields, counts, panels)
     x, n = sums("/numerator", counts.called), sums("/denominator", counts.called)
-    blocked = bool(reason)
-    if not blocked and n.sum() == 0:
+    row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
+    blank = _blank(name, fields, counts)
+    # No more cells than the controls alone would give are no cells to speak of.
+    if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
     e = Estimate() if reason else _estimate(x, n, settings)
-    row: dict[str, Any] = {fraction.count: NAN if blocked else int(n.sum())}
     row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
-    flags = [] if reason else _flags(fraction, x, n, len(fields), counts, e, fields, settings)
+    flags = [] if reason else _flags(fraction, n, fields, settings)
+    if blank is not None and not reason and e.lo * n.sum() <= blank["numerator"]:
+        flags.append("below_LoD")
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
     for variant in fraction.variants:
-        row[f"{name}_{variant}"] = NAN if blocked else ratio(counts.called, variant)
+        row[f"{name}_{variant}"] = NAN if reason else ratio(counts.called, variant)
     if not fraction.endpoint:
         return FractionRow(row, {}, tuple(flags), reason)
     open_, sure = 0.0, 0.0
@@ -212,10 +216,10 @@ def fraction_row(
         mine = counts.bounds[name].loc[list(fields[t.FIELD])]
         open_, sure = float(mine["open"].sum()), float(mine["sure"].sum())
     most = n.sum() + open_
-    known = not blocked and most > 0
+    known = not reason and most > 0
     row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
-    row[f"{name}_uncapped"] = NAN if blocked else ratio(counts.uncapped)
+    row[f"{name}_uncapped"] = NAN if reason else ratio(counts.uncapped)
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in markers:
@@ -244,18 +248,23 @@ def _reason(
     return ""
 
 
+def _blank(name: str, fields: pd.DataFrame, counts: Counts) -> dict[str, float] | None:
+    """Cells that false calls alone would give in a biopsy, where that is known."""
+    table = counts.false_positives.get(name)
+    if table is None:
+        return None
+    sums = table.loc[list(fields[t.FIELD])].sum()
+    return {side: float(sums[side]) for side in ("numerator", "denominator")}
+
+
 def _flags(
     fraction: FractionOf,
-    x: NDArray[Any],
     n: NDArray[Any],
-    n_fields: int,
-    counts: Counts,
-    estimate: Estimate,
     fields: pd.DataFrame,
     settings: Summary,
 ) -> list[str]:
     flags = []
-    total = int(n.sum())
+    total, n_fields = int(n.sum()), len(fields)
     if fraction.endpoint and (total < settings.minimum_cells or n_fields < settings.minimum_fields):
         flags.append("below_minimum")
     if total < settings.low_cells or (fraction.endpoint and n_fields < settings.low_fields):
@@ -264,9 +273,6 @@ def _flags(
         flags.append("adjacent_sections")
     if fields["panel"].nunique() > 1:
         flags.append("panels_pooled")
-    blank = counts.false_positives.get(fraction.name)
-    if blank is not None and estimate.lo * total <= float(blank[list(fields[t.FIELD])].sum()):
-        flags.append("below_LoD")
     return flags
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SERIES_COLUMNS = (
     "#", "name", "tile", "axes", "size", "type", "channels",
-    "pixel z x y x x um", "from", "field", "notes",
+    "pixel um (Z x Y x X)", "from", "field", "notes",
 )  # fmt: skip
 
 
@@ -81,10 +81,11 @@ def print_series(found: Sequence[dict[str, Any]]) -> None:
             what = "yes" if item["is_field"] else f"no: {item['reason']}"
             tile = "" if item["tile"] is None else item["tile"]
             size = " x ".join(str(n) for n in item["shape"])
-            notes = "; ".join([*item["flags"], *([item["note"]] if item["note"] else [])])
+            said = item["pixel_size_note"]
+            notes = "; ".join([*item["flags"], *([said] if said else [])])
             names = ", ".join(item["channels"])
             rows.append(
-                (item["index"], item["name"], tile, item["axes"], size, item["dtype"], names)
+                (item["series"], item["name"], tile, item["axes"], size, item["dtype"], names)
                 + (shown, item["pixel_size_origin"], what, notes)
             )
         console.print(_table(SERIES_COLUMNS, rows, escape(entry["file"])))

@@ -36,6 +36,11 @@ def counts_of(fields: pd.DataFrame, per_field: dict[str, list[int]], **more: Any
     return Counts(called=table, uncapped=table, **more)
 
 
+def blank_of(fields: pd.DataFrame, numerator: float, denominator: float) -> pd.DataFrame:
+    sides = {"numerator": numerator, "denominator": denominator}
+    return pd.DataFrame(sides, index=list(fields[t.FIELD]))
+
+
 def only(table: pd.DataFrame) -> pd.Series:
     assert len(table) == 1
     return table.iloc[0]
@@ -144,7 +149,7 @@ def test_which_unresolved_cells_are_certainly_counted() -> None:
 def test_value_no_better_than_blank_is_flagged() -> None:
     fields = fields_of(5)
     cells = {"tumour_vital": [198] * 5, "tumour_apoptotic": [2] * 5}
-    blank = {"apoptotic_fraction": pd.Series(3.0, index=list(fields[t.FIELD]))}
+    blank = {"apoptotic_fraction": blank_of(fields, 3.0, 5.0)}
     flagged = only(
         biopsy_table(fields, counts_of(fields, cells, false_positives=blank), PANELS, Summary())
     )
@@ -182,3 +187,16 @@ def test_sections_are_the_clusters_where_there_are_three() -> None:
     row = only(biopsy_table(fields, counts, PANELS, Summary()))
     assert row["deff"] == 1.0
     assert "adjacent_sections" in row["flags"].split(";")
+
+
+def test_no_more_tumour_than_false_calls_give_is_no_tumour() -> None:
+    fields = fields_of(3)
+    blank = {"apoptotic_fraction": blank_of(fields, 0.5, 2.0)}
+    cells = {"tumour_apoptotic": [1, 2, 1], "non_tumour": [200, 200, 200]}
+    few = counts_of(fields, cells, false_positives=blank)
+    row = only(biopsy_table(fields, few, PANELS, Summary()))
+    assert math.isnan(row["apoptotic_fraction"]) and math.isnan(row["apoptotic_fraction_strict"])
+    assert row["n_tumour"] == 4
+    assert "apoptotic_fraction: no_evaluable_tumour" in row["reason"]
+    more = counts_of(fields, {**cells, "tumour_vital": [1, 2, 1]}, false_positives=blank)
+    assert only(biopsy_table(fields, more, PANELS, Summary()))["apoptotic_fraction"] == 0.5
