@@ -110,7 +110,7 @@ def _scale_bar(sheet: Canvas, bottom: int, right: int, width: int, um: float | N
         sheet.pixels[bottom - 30 : bottom - 6, right - room - 6 : right - 6] //= 4
         sheet.text(bottom - 13, right - 14, note, SMALL, INK, align="right")
         return
-    length = round_length(width * um / 5)
+    length = round_length(width * um / 4.5)
     pixels = max(1, round(length / um))
     text = f"{length:g} \N{MICRO SIGN}m"
     room = max(pixels, round(text_width(text, TEXT))) + 20

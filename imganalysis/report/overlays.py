@@ -136,7 +136,9 @@ def _outlined(
     tissue, frame = masks["tissue"], masks["frame"]
     if tissue is not None:
         draw_mask_edge(picture, enlarge(tissue, factor), TISSUE, dash=3)
-    draw_nuclei(picture, enlarge(labels, factor), table, solid, width=min(max(2, factor), THICKEST))
+    draw_nuclei(
+        picture, enlarge(labels, factor), table, solid, width=min(max(2, factor // 2), THICKEST)
+    )
     if frame is not None:
         draw_mask_edge(picture, enlarge(frame, factor), FRAME, dash=12, width=2)
     return picture

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imganalysis.errors import ImganalysisError, PanelError, StudyError
+from imganalysis.errors import ImganalysisError, PanelError, QualitativeImageError, StudyError
 from imganalysis.stack import Series
 from imganalysis.study._model import ENTRY_FIELDS, IGNORE, IGNORED, SAMPLE, Entry, Field
 from imganalysis.study._names import Parts, field_names, image_suffix, natural_key
@@ -159,6 +159,9 @@ def choose(
         else:
             raise PanelError(f"{draft.entry.path}: no panel; name it in the manifest")
     except ImganalysisError as error:
+        if "rgb" in series.flags:  # says more than that no panel fits red, green and blue
+            text = f"{draft.entry.path}: RGB shows colours, not intensities; and no panel is chosen"
+            return replace(draft, problem=QualitativeImageError.reason, text=f"{text}: {error}")
         return replace(draft, problem=error.reason, text=str(error))
     return replace(draft, panel=chosen.name)
 

@@ -40,7 +40,7 @@ def field():
                 "evaluable": [True, True, False],
             }
         ),
-        "class_colours": {"bad": "#00ffff", "good": "#ff8000"},
+        "class_colours": {"good": "#ff8000", "bad": "#00ffff"},
         "pixel_um": 0.5,
         "title": "B1_f",
     }
@@ -103,8 +103,8 @@ def test_legend_counts_evaluable_cells_in_the_order_of_the_panel(tmp_path, field
     draw(tmp_path, field)
     assert texts[0] == "B1_f"
     assert [text for text in texts if ":" in text] == [
-        "bad: 1",
         "good: 1",
+        "bad: 1",
         "unresolved: 1",
         "not evaluable: 1",
     ]
@@ -135,7 +135,7 @@ def test_dark_outlines_are_parted_by_white(tmp_path, field):
     assert (right(sheet)[130, 299] == 255).all()
 
 
-@pytest.mark.parametrize(("um", "text", "pixels"), [(0.5, "50 µm", 100), (0.03, "2 µm", 67)])
+@pytest.mark.parametrize(("um", "text", "pixels"), [(0.5, "50 µm", 100), (0.03, "5 µm", 167)])
 def test_scale_bar(tmp_path, field, texts, um, text, pixels):
     sheet = draw(tmp_path, {**field, "pixel_um": um})
     assert texts.count(text) == 2

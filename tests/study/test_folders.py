@@ -230,6 +230,14 @@ def test_panels_are_chosen_by_path_series_and_channels(study):
     assert len(seen) == 3
 
 
+def test_an_rgb_image_without_a_panel_is_called_what_it_is(study):
+    study.add("B1/x.tif", "B1/apo.tif", series=lambda p: [study.one(p, flags=("rgb",))])
+    with_panel, without = study.discover(choose=study.by_file_name).fields
+    assert (with_panel.panel, with_panel.problem) == ("apo", "")
+    assert (without.problem, without.is_failure) == ("qualitative_rgb", True)
+    assert "RGB shows colours, not intensities; and no panel is chosen" in without.problem_text
+
+
 def test_several_panels_and_nothing_to_choose_by(study):
     study.add("B1/f.tif")
     (field,) = study.discover().fields

@@ -308,3 +308,9 @@ def test_a_manifest_beside_the_study(study, tmp_path):
     (field,) = study.discover(path).fields
     assert field.path.resolve() == (study.root / "B1/f.tif").resolve()
     assert isinstance(field.path, Path)
+
+
+def test_the_documentation_names_every_column_and_role():
+    text = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    for name in (*MANIFEST_COLUMNS, *ROLES):
+        assert f"| `{name}` |" in text
