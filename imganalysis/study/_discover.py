@@ -33,7 +33,8 @@ def discover(
     ----------
     root
         Folder with one folder per biopsy and ``controls/ROLE/``, or with a ``manifest.csv``,
-        which then alone says what is what; or a manifest of any name.
+        which then alone says what is what; or a manifest of any name; or one image, which is
+        a biopsy then.
     list_series
         Lists the series of an image file; called once per file.
     panels
@@ -75,6 +76,7 @@ def discover(
                 f"{manifest}, line {entry.line}: unknown panel '{entry.panel}'; "
                 f"known: {', '.join(known) or 'none'}. A panel file is given with --panel"
             )
+    root = root.parent if is_image(root) else root
     drafts = expand(entries, list_series, str(manifest or root))
     drafts = [choose(draft, root, panels, choose_panel) for draft in drafts]
     fields = finish(drafts, root)
@@ -93,10 +95,10 @@ def discover(
 def _find_manifest(root: Path, use_manifest: bool) -> tuple[Path, Path | None]:
     if root.is_file() and root.suffix.casefold() == ".csv" and use_manifest:
         return root.parent, root
-    if not root.is_dir() or is_image(root):
-        found = "is an image" if is_image(root) else "is a file" if root.exists() else "not found"
+    if not root.is_dir() and not is_image(root):
+        found = "is no image" if root.exists() else "not found"
         raise StudyError(f"{root}: {found}; expected a folder with one folder per biopsy")
-    if not use_manifest:
+    if not use_manifest or is_image(root):
         return root, None
     found_here = [p for p in children(root) if p.name.casefold() == MANIFEST]
     if len(found_here) > 1:

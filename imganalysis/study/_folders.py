@@ -84,6 +84,7 @@ def folder_entries(root: Path) -> tuple[list[Entry], int, list[str]]:
     ----------
     root
         Folder with one folder per biopsy; images directly in it are biopsies by themselves.
+        Or one image, which is a biopsy then.
 
     Returns
     -------
@@ -95,6 +96,9 @@ def folder_entries(root: Path) -> tuple[list[Entry], int, list[str]]:
     StudyError
         A folder cannot be read, or controls are of no known role.
     """
+    if is_image(root):
+        name = root.name[: -len(image_suffix(root.name))]
+        return [_sample(root, name, _patients([name]))], 0, []
     walk = Walk()
     biopsies: dict[str, list[Path]] = {}
     loose: list[Path] = []

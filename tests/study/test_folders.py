@@ -257,13 +257,20 @@ def test_no_images(study):
         study.discover()
 
 
+@pytest.mark.parametrize("name", ["f.ome.tif", "f.zarr"])
+def test_one_image_is_a_study_of_one_biopsy(study, name):
+    study.add(f"B1/{name}", "B1/other.tif").manifest("biopsy\n", name="B1/manifest.csv")
+    found = study.discover(study.root / "B1" / name, panels=ONE)
+    assert [(f.name, f.biopsy, f.path.name) for f in found.fields] == [("f", "f", name)]
+    assert (found.root, found.source) == (study.root / "B1", "folders")
+
+
 @pytest.mark.parametrize(
     ("made", "asked", "message"),
     [
         ("B1/f.tif", "elsewhere", "elsewhere: not found; expected a folder"),
-        ("B1/f.tif", "B1/f.tif", r"f\.tif: is an image; expected a folder"),
-        ("a.zarr", "a.zarr", r"a\.zarr: is an image; expected a folder"),
-        ("B1/f.txt", "B1/f.txt", r"f\.txt: is a file; expected a folder"),
+        ("B1/f.tif", "B1/g.tif", r"g\.tif: not found; expected a folder"),
+        ("B1/f.txt", "B1/f.txt", r"f\.txt: is no image; expected a folder"),
     ],
 )
 def test_not_a_study_folder(study, made, asked, message):
