@@ -95,7 +95,7 @@ def discover(
 def _find_manifest(root: Path, use_manifest: bool) -> tuple[Path, Path | None]:
     if root.is_file() and root.suffix.casefold() == ".csv" and use_manifest:
         return root.parent, root
-    if not root.is_dir() and not is_image(root):
+    if not (root.is_dir() or (root.exists() and is_image(root))):
         found = "is no image" if root.exists() else "not found"
         raise StudyError(f"{root}: {found}; expected a folder with one folder per biopsy")
     if not use_manifest or is_image(root):
