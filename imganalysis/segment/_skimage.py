@@ -12,6 +12,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from imganalysis.segment._coarse import block_means, enlarge
+from imganalysis.segment._merge import merge_pieces
 from imganalysis.segment.labels import relabel
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _EDGE = 0.42  # a blurred edge lies near half height; slightly lower keeps dim o
 _LEVEL = 0.75  # quantile of a nucleus that stands for its height: above texture, under specks
 _SEED_WIDE = 0.4  # sigma of the surroundings that a seed is compared with
 _FAR = 2.0  # radii from the edge, beyond which distance says nothing more
-_SADDLE = 0.07  # depth of the saddle between two seeds, of the sum of distance and brightness
+_SADDLE = 0.04  # depth of the saddle between two seeds, of the sum of distance and brightness
 _BRIGHTNESS = 1.2  # weight of brightness against distance from the edge
 _NOISE = 5.0  # standard deviations of the smoothed noise
 
@@ -120,6 +121,7 @@ def segment_nuclei(
         if not mask.any():
             return empty
         regions = _outline(_split(mask, height, scale), height)
+        regions = merge_pieces(regions, height, scale.spacing, settings.nucleus_diameter_um)
         mask = _tidy(regions > 0, scale)
     contrast = 0.3 * (1.0 - settings.sensitivity)
     regions = _without_haze(regions, smooth, scale, contrast)
