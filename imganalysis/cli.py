@@ -84,7 +84,12 @@ def init(
     from imganalysis.opening import open_study
     from imganalysis.study import write_manifest
 
-    study = open_study(folder, panels=panel, settings=_settings({"axes": axes, "backend": reader}))
+    study = open_study(
+        folder,
+        panels=panel,
+        settings=_settings({"axes": axes, "backend": reader}),
+        use_manifest=not overwrite,
+    )
     target = folder / "manifest.csv"
     write_manifest(study, target, overwrite=overwrite)
     typer.echo(
@@ -340,7 +345,7 @@ def _settings(
         if given:
             values[group] = {**values.get(group, {}), **given}
     if nuclei is not None:
-        from imganalysis.io import split_page
+        from imganalysis.reading import split_page
 
         if "segmentation" in values:
             raise SettingsError(
@@ -348,7 +353,7 @@ def _settings(
                 "segmentation in the settings file would be without effect: leave one out"
             )
         path, page = split_page(nuclei)
-        values["segmentation"] = {"method": "given", "path": str(path), "page": page}
+        values["segmentation"] = {"method": "given", "path": path, "page": page}
     elif "segmentation" in values:
         values["segmentation"].setdefault("method", "scikit-image")
     return parse_settings(values, source=str(file) if file else "options")

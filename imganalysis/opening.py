@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def open_study(
-    root: str | Path, *, panels: Sequence[str] | None = None, settings: Settings | None = None
+    root: str | Path,
+    *,
+    panels: Sequence[str] | None = None,
+    settings: Settings | None = None,
+    use_manifest: bool = True,
 ) -> Study:
     """Find the biopsies, fields and controls of a study.
 
@@ -31,6 +35,8 @@ def open_study(
         every file that the manifest does not give another.
     settings
         Of the run; how files are read.
+    use_manifest
+        Follow a ``manifest.csv`` in the folder; else the folders alone tell.
 
     Raises
     ------
@@ -52,6 +58,7 @@ def open_study(
         list_series=partial(list_series, axes=axes, backend=reading.backend),
         panels=loaded,
         choose_panel=choose_panel,
+        use_manifest=use_manifest,
     )
 
 

@@ -68,3 +68,22 @@ def given_nuclei(where: Field, settings: Settings) -> NDArray[np.uint32] | None:
             )
         path = found[0]
     return read_labels(path, given.page)
+
+
+def split_page(text: str) -> tuple[str, int | str | None]:
+    """Split FILE[:PAGE] into a path and the number or name of a page.
+
+    The whole text is taken for the path where something of that name is there.
+
+    Raises
+    ------
+    LabelsError
+        There is no such file or folder.
+    """
+    if Path(text).exists():
+        return text, None
+    # A drive of Windows has a colon too: only the last one can part off a page.
+    path, colon, page = text.rpartition(":")
+    if colon and path and Path(path).exists():
+        return path, int(page) if page.isdecimal() else page
+    raise LabelsError(f"{text}: no such label image or folder (FILE, FILE:PAGE or FOLDER)")

@@ -15,7 +15,6 @@ from imganalysis.classify.gates import gates_from_controls, scale_gates, select_
 from imganalysis.classify.gates_file import adopt_gates
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.region import field_region
-from imganalysis.quantify.grid import GRID_UM
 from imganalysis.quantify.summary import Counts, fraction_bounds, tally
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def _judge_panel(
     called = pd.concat([cells, calls], axis=1)
     regions = _regions(called, panel, {name: grids[name] for name in fields[t.FIELD]})
     region_mm2 = {name: float(grids[name][mask].sum()) / 1e6 for name, mask in regions.items()}
-    contexts = evaluate_contexts(called, panel, regions, GRID_UM)
+    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = pd.concat([called, contexts], axis=1)
     result = classify_cells(table, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
@@ -178,7 +177,7 @@ def _regions(
     """Field -> grid of the panel's region, where it can be had."""
     found = {}
     for name, grid in grids.items():
-        mask = field_region(cells[cells[t.FIELD] == name], panel.region, grid.shape, GRID_UM)
+        mask = field_region(cells[cells[t.FIELD] == name], panel.region, grid.shape, t.GRID_UM)
         if mask is not None:
             found[name] = mask
     return found

@@ -36,6 +36,9 @@ EXCLUSION = "exclusion"
 PHENOTYPE = "phenotype"
 WHY = "why"
 
+GRID_UM = 4.0
+"""Side of a square of the coarse grid on which areas and regions are told, um."""
+
 CELL_COLUMNS: dict[str, str] = {
     FIELD: "name of the field of view",
     BIOPSY: "name of the biopsy",

@@ -25,7 +25,7 @@ from imganalysis.classify.calls import (
     is_present,
     measure_values,
 )
-from imganalysis.classify.region import GRID_UM, inside
+from imganalysis.classify.region import inside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def evaluate_contexts(
     cells: pd.DataFrame,
     panel: Panel,
     region: NDArray[np.bool_] | Mapping[str, NDArray[np.bool_] | None] | None = None,
-    grid_um: float = GRID_UM,
+    grid_um: float = t.GRID_UM,
 ) -> pd.DataFrame:
     """Evaluate the contexts of a panel's phenotype table.
 

@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
     from imganalysis.panel import Region
 
-GRID_UM = 4.0
-"""Side of a square of the grid, um."""
-
 MIN_CELLS = 3
 """Fewer are no region; in a corner a single cell would make one, where a quarter is seen."""
 
 
 def field_region(
-    cells: pd.DataFrame, region: Region | None, shape: Sequence[int], grid_um: float = GRID_UM
+    cells: pd.DataFrame, region: Region | None, shape: Sequence[int], grid_um: float = t.GRID_UM
 ) -> NDArray[np.bool_] | None:
     """Find the region of one field: where its large, positive nuclei lie densely.
 
@@ -67,7 +64,7 @@ def region_mask(
     points_um: NDArray[np.float64],
     region: Region,
     shape_um: Sequence[float],
-    grid_um: float = GRID_UM,
+    grid_um: float = t.GRID_UM,
 ) -> NDArray[np.bool_]:
     """Find where cells lie more densely than a threshold.
 
@@ -107,7 +104,7 @@ def region_mask(
 
 
 def inside(
-    mask: NDArray[np.bool_], points_um: NDArray[np.float64], grid_um: float = GRID_UM
+    mask: NDArray[np.bool_], points_um: NDArray[np.float64], grid_um: float = t.GRID_UM
 ) -> NDArray[np.bool_]:
     """Look up which points lie in a region.
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis.tables import GRID_UM
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-GRID_UM = 4.0
-"""Side of a square of the grid in um."""
 
 
 def area_grid(

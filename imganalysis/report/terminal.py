@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -39,7 +39,8 @@ class Progress:
         )
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
+        """Show the bar."""
         self._bar.start()
         return self
 
@@ -47,6 +48,7 @@ class Progress:
         self._bar.stop()
 
     def __call__(self, step: str, done: int, total: int) -> None:
+        """Move the bar of a step, which is shown from its first call on."""
         if step not in self._tasks:
             self._tasks[step] = self._bar.add_task(step, total=total)
         self._bar.update(self._tasks[step], completed=done, total=total)
@@ -59,7 +61,7 @@ def _console() -> Console:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> Table:
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=escape(title) or None, title_justify="left")
     for name in columns:
         table.add_column(escape(name), overflow="fold")
     for row in rows:
@@ -84,11 +86,9 @@ def print_series(found: Sequence[dict[str, Any]]) -> None:
             said = item["pixel_size_note"]
             notes = "; ".join([*item["flags"], *([said] if said else [])])
             names = ", ".join(item["channels"])
-            rows.append(
-                (item["series"], item["name"], tile, item["axes"], size, item["dtype"], names)
-                + (shown, item["pixel_size_origin"], what, notes)
-            )
-        console.print(_table(SERIES_COLUMNS, rows, escape(entry["file"])))
+            start = (item["series"], item["name"], tile, item["axes"], size, item["dtype"])
+            rows.append((*start, names, shown, item["pixel_size_origin"], what, notes))
+        console.print(_table(SERIES_COLUMNS, rows, entry["file"]))
 
 
 def print_plan(study: Study, settings: Settings, out: Path) -> None:
