@@ -139,7 +139,9 @@ def draw_cell(
         levels[marker], inside[marker] = _level(rng, spec.expression.get(marker), stage)
     tissue = recipe.tissue
     nonspecific = {
-        marker: rounded(math.exp(tissue.nonspecific_log_sd * float(rng.standard_normal())))
+        marker: rounded(
+            spec.nonspecific * math.exp(tissue.nonspecific_log_sd * float(rng.standard_normal()))
+        )
         for marker in recipe.markers
     }
     body_um = spec.cytoplasm_um * (1.0 + tissue.body_cv * float(rng.standard_normal()))

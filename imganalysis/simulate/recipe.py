@@ -131,6 +131,7 @@ class CellSpec(Model):
     nucleoli: tuple[int, int] = (0, 0)
     nucleolus_um: Positive = 1.5
     anucleate: bool = False
+    nonspecific: NotNegative = 1.0  # how much of the secondary antibodies sticks to it
     lipofuscin: Fraction = 0.0
     expression: dict[str, Expression] = Field({})
 

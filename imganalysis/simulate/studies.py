@@ -238,7 +238,7 @@ def _manifest(recipe: Recipe, plan: Plan, todo: list[PlannedField]) -> pd.DataFr
         }
         for item in todo
     ]
-    return pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).fillna("")
+    return pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
 
 
 def biopsy_truth(recipe: Recipe, plan: Plan, cells: pd.DataFrame) -> pd.DataFrame:
