@@ -37,6 +37,19 @@ def test_a_dark_seam_is_a_gap(gap, n):
     assert np.unique(merged(halves(), height)).size - 1 == n
 
 
+def test_a_short_seam_is_a_neck():
+    regions = halves()
+    regions[:27, 39] = 0
+    regions[33:, 39] = 0
+    np.testing.assert_array_equal(merged(regions), regions)
+
+
+def test_what_is_not_convex_is_more_than_one_nucleus():
+    regions = (disc((30, 40), 14) & ~disc((30, 40), 5)).astype(np.int32)
+    regions[:, 40:] *= 2
+    np.testing.assert_array_equal(merged(regions, diameter_um=12.0), regions)
+
+
 def test_nothing_grows_beyond_a_large_nucleus():
     assert merged(halves(), diameter_um=4.0).max() == 2
 
