@@ -188,6 +188,10 @@ def run(
     time: Annotated[int | None, typer.Option(help="Time point of time series, from 0.")] = None,
     allow_rgb: Annotated[bool, typer.Option(help="Read RGB images; flagged.")] = False,
     section_um: Annotated[float | None, typer.Option(help="Thickness of the section, um.")] = None,
+    guard_um: Annotated[
+        float | None,
+        typer.Option(help="Strip along the border in which nothing is counted, um."),
+    ] = None,
     nuclei: Annotated[
         str | None,
         typer.Option(
@@ -229,6 +233,7 @@ def run(
         file=settings,
         projection={"section_um": section_um},
         preparation={"background": background},
+        measuring={"guard_um": guard_um},
         segmentation={"nucleus_diameter_um": nucleus_diameter, "sensitivity": sensitivity},
         nuclei=nuclei,
         output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},

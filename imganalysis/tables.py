@@ -104,7 +104,6 @@ FLAGS: dict[str, str] = {
     "short_stack": "the stack is thinner than the section",
     "z_step_unknown": "several planes, the step between them unknown; all were averaged",
     "z_descending": "the planes were taken from the far side",
-    "frame_off": "the field is too small for the guard frame",
 }
 """Fixed words in the column ``flags``."""
 
@@ -212,7 +211,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     A byte order mark is written only where a text is not ASCII: spreadsheets need it there,
     and no other program has to strip one.
     """
-    text = _guarded(table).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    text = _guarded(table).to_csv(index=False, lineterminator="\n", float_format="%.8g")
     data = text.encode("utf-8") if text.isascii() else text.encode("utf-8-sig")
 
     def write(temporary: Path) -> None:

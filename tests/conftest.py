@@ -41,6 +41,12 @@ def testdata() -> Path:
 
 
 @pytest.fixture(scope="session")
+def repository() -> Path:
+    """Folder of the source."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
 def sample_data() -> Path:
     """The simulated study that ships with the source."""
     folder = ROOT / "sample_data"

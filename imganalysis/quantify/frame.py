@@ -71,7 +71,7 @@ def guard_mask(
         raise PixelDataError(
             f"the field is {size} um (Y x X) and the guard frame takes {guard_um:g} um from each "
             "side, so that nothing is left to count in; use larger fields, or a smaller "
-            "guard_um (0 counts up to the border)",
+            "--guard-um (0 counts up to the border)",
             reason="smaller_than_guard",
         )
     return frame
