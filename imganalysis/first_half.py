@@ -270,14 +270,11 @@ def _require_scale(stack: Stack) -> None:
 def _spacing(stack: Stack, flat: bool) -> tuple[float, ...]:
     """Size of a pixel along the axes of the picture, um."""
     size = stack.pixel_size
-    assert size.y is not None and size.x is not None  # noqa: S101  _require_scale has looked
+    # _require_scale and the projection have refused stacks without these.
+    assert size.y is not None and size.x is not None  # noqa: S101
     if flat:
         return (size.y, size.x)
-    if size.z is None:
-        raise PixelSizeError(
-            f"{stack.source}: the step between planes is unknown, and the stack is to be "
-            "analysed in 3-D; give it with --pixel-size Z,Y,X"
-        )
+    assert size.z is not None  # noqa: S101
     return (size.z, size.y, size.x)
 
 
