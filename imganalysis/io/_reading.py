@@ -208,7 +208,7 @@ def _block(request: Request, block_info: Mapping[Any, Any] | None = None) -> NDA
 
 
 def open_array(request: Request) -> Any:
-    """Open the file anew; dask array (C, Z, Y, X) of what is wanted, in native byte order."""
+    """Open the file anew; dask array (C, Z, Y, X) of what is wanted."""
     image = open_image(request.path, request.kind, request.backend)
     with reading(request.path, request.kind):
         axes, array = image.lazy(request.series)
@@ -232,6 +232,4 @@ def open_array(request: Request) -> Any:
         if axis not in present:
             array = da.expand_dims(array, position)
     c, s, z, y, x = array.shape
-    array = array.reshape((c * s, z, y, x))
-    native = array.dtype.newbyteorder("=")
-    return array if array.dtype == native else array.astype(native)
+    return array.reshape((c * s, z, y, x))

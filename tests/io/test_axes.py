@@ -118,11 +118,12 @@ def test_samples_of_colour_stay_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stack.numpy()[:, 0], np.moveaxis(data, -1, 0))
 
 
-def test_samples_of_a_grey_image_are_channels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [3, 5])
+def test_samples_of_a_grey_image_are_channels(tmp_path: Path, n: int) -> None:
     path = tmp_path / "a.tif"
-    data = _write(path, (20, 30, 5), planarconfig="contig")
+    data = _write(path, (20, 30, n), planarconfig="contig")
     (series,) = list_series(path)
-    assert (series.axes, series.flags, len(series.channels)) == ("YXS", (), 5)
+    assert (series.axes, series.flags, len(series.channels)) == ("YXS", (), n)
     np.testing.assert_array_equal(read_stack(path).numpy()[:, 0], np.moveaxis(data, -1, 0))
 
 

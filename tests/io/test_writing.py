@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         write_stack(path, Stack(Breaks(), ("a", "b", "c")))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be replaced there")
+def test_who_reads_the_old_file_reads_it_to_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    write_stack(path, _stack())
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        write_labels(path, np.eye(3, dtype=int), SIZE)
+        assert reader.read() == before
+    assert path.read_bytes() != before
 
 
 def test_any_name(tmp_path: Path) -> None:
