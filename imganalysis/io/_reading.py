@@ -118,7 +118,7 @@ def read_stack(
     request = Request(path, kind, backend, series, tile_index, time or 0, facts.axes, facts.shape)
     flags = facts.flags
     if n_times > 1:
-        flags += (f"time_{request.time}_of_{n_times}",)
+        flags += ("time_series",)
     return Stack(
         data=_lazily(request, facts),
         channels=facts.channel_names(),
