@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READERS = (
-    "aicsimageio", "aicspylibczi", "bioio", "bioio_base", "bioio_czi", "bioio_lif", "bioio_nd2",
-    "bioio_ome_zarr", "bioio_tifffile", "fsspec", "liffile", "nd2", "ome_types", "ome_zarr",
-    "readlif", "tifffile", "xmlschema", "xsdata", "zarr",
+    "aicsimageio", "aicspylibczi", "asyncio", "bioio", "bioio_base", "bioio_czi", "bioio_lif",
+    "bioio_nd2", "bioio_ome_zarr", "bioio_tifffile", "fsspec", "liffile", "nd2", "numcodecs",
+    "ome_types", "ome_zarr", "readlif", "tifffile", "xmlschema", "xsdata", "zarr",
 )  # fmt: skip
 
 _lock = threading.RLock()
 _depth = 0
 _threads: dict[int, int] = {}
-_installed: list[tuple[logging.Logger, logging.Filter]] = []
+_handle: Any = logging.Logger.handle
 _streams: dict[str, tuple[Any, Any]] = {}
 _catcher: warnings.catch_warnings[None] | None = None
 
@@ -41,15 +41,14 @@ class _Muted:
         return getattr(self._stream, name)
 
 
-class _NotMuted(logging.Filter):
-    """Drops the records of muted threads."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return threading.get_ident() not in _threads
+def _handle_if_heard(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Drop the records of muted threads, and those of threads that readers keep."""
+    if threading.get_ident() not in _threads and record.name.partition(".")[0] not in READERS:
+        _handle(logger, record)
 
 
 def _install() -> None:
-    global _catcher
+    global _catcher, _handle
     _catcher = warnings.catch_warnings()
     _catcher.__enter__()
     warnings.simplefilter("ignore")
@@ -59,19 +58,14 @@ def _install() -> None:
             muted = _Muted(stream)
             _streams[name] = (stream, muted)
             setattr(sys, name, muted)
-    # A filter on a logger is not asked about its children's records: put one on each.
-    for name in [*READERS, *logging.root.manager.loggerDict]:
-        if name.partition(".")[0] in READERS:
-            logger, keep = logging.getLogger(name), _NotMuted()
-            logger.addFilter(keep)
-            _installed.append((logger, keep))
+    # Filters would miss the loggers of modules that are imported meanwhile.
+    _handle = logging.Logger.handle
+    logging.Logger.handle = _handle_if_heard  # type: ignore[method-assign,assignment]
 
 
 def _restore() -> None:
     global _catcher
-    while _installed:
-        logger, keep = _installed.pop()
-        logger.removeFilter(keep)
+    logging.Logger.handle = _handle  # type: ignore[method-assign]
     for name, (stream, muted) in list(_streams.items()):
         if getattr(sys, name) is muted:  # somebody else's redirection is left alone
             setattr(sys, name, stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import subprocess
 import sys
 import threading
 import warnings
@@ -112,15 +113,14 @@ def _chatter() -> None:
 def test_readers_chatter_is_swallowed_and_all_is_as_before(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("bioio_tifffile.reader")
     before = (warnings.filters[:], warnings.showwarning, sys.stdout, sys.stderr)
-    filters = logging.getLogger("tifffile").filters[:]
+    handle = logging.Logger.handle
     with quiet(), quiet():
         _chatter()
     assert capsys.readouterr() == ("", "")
     assert caplog.records == []
     assert (warnings.filters[:], warnings.showwarning, sys.stdout, sys.stderr) == before
-    assert logging.getLogger("tifffile").filters == filters
+    assert logging.Logger.handle is handle
     with pytest.warns(UserWarning, match="reader's warning"):
         _chatter()  # the same, not muted: it is heard
     assert capsys.readouterr() == ("reader's print\n", "reader's error\n")
@@ -167,3 +167,20 @@ def test_many_threads_read_and_the_streams_come_back(tmp_path: Path) -> None:
     for _ in range(5):
         np.testing.assert_array_equal(lazy.compute(scheduler="threads", num_workers=6), data)
     assert (sys.stdout, warnings.filters[:]) == before
+
+
+@pytest.mark.realdata
+def test_nothing_is_heard_of_the_first_file_of_a_process(testdata: Path) -> None:
+    path = testdata / "formats/ome-tiff/4D-series.ome.tif"
+    code = (
+        "import logging, pathlib, sys; logging.basicConfig(level='DEBUG');"
+        "from imganalysis.io import read_stack;"
+        "print(read_stack(pathlib.Path(sys.argv[1])).numpy().shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("(1, 5, 167, 439)\n", "")
