@@ -255,11 +255,8 @@ def biopsy_truth(recipe: Recipe, plan: Plan, cells: pd.DataFrame) -> pd.DataFram
     rows: list[dict[str, Any]] = []
     for biopsy in plan.biopsies:
         for panel, count in biopsy.fields.items():
-            mine = (
-                (cells["biopsy"] == biopsy.biopsy)
-                & (cells["panel"] == panel)
-                & (cells["role"] == SAMPLE)
-            )
+            # Controls have names of their own, so none is among them.
+            mine = (cells["biopsy"] == biopsy.biopsy) & (cells["panel"] == panel)
             row = {
                 "biopsy": biopsy.biopsy,
                 "patient": biopsy.patient,

@@ -161,6 +161,9 @@ def test_shrunken_nuclei_are_small_and_bright(make, recipe: Recipe) -> None:
     shrunken = tumour & cells["stage"].between(0.3, 0.7)
     vital = tumour & cells["stage"].isna()
     size = cells["equivalent_diameter_um"]
+    # No section of a shrunken nucleus is as wide as the nucleus was.
+    assert (size / cells["diameter_3d_um"])[shrunken].max() < recipe.death.shrink[1] + 0.05
+    assert (size / cells["diameter_3d_um"])[vital].max() > 0.95
     assert size[shrunken].median() < 0.85 * size[vital].median()
     assert light[shrunken].median() > 1.2 * light[vital].median()
 
