@@ -76,7 +76,7 @@ def read_stack(
         Number of the tile, if the series is a tile scan.
     time
         Time point, from 0; the first by default. Of a time series the stack has the flag
-        ``time_T_of_N``.
+        ``time_series``, and `Stack.time` says which point it is.
     axes
         As in `list_series`.
     pixel_size
