@@ -87,7 +87,8 @@ EXCLUSIONS: dict[str, str] = {
 FLAGS: dict[str, str] = {
     "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
     "low_count": "fewer cells or fields than pathologists count",
-    "below_LoD": "the interval reaches down to what the controls alone would give",
+    "below_LoD": "the interval reaches down to what false calls alone would give; of another "
+    "fraction than the endpoint with its name in front, e.g. `pct_NK:below_LoD`",
     "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
@@ -97,6 +98,7 @@ FLAGS: dict[str, str] = {
     "weak_nuclear_contrast": "much of the nuclear stain's signal lies outside the nuclei found",
     "no_nuclei": "a field without a nucleus",
     "axes_guessed": "the file does not say its axes; planes were taken for Z",
+    "axes_ignored": "the axes that were given do not fit what the file says",
     "loose_image": "an image beside the folders of the biopsies",
     "time_series": "one time point of several; `time_point` says which",
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",

@@ -8,6 +8,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.quantify.summary import (
+    BELOW_BLANK,
     Counts,
     density_columns,
     fraction_names,
@@ -92,7 +93,10 @@ def _row(
             reason = "fields_failed" if lost.isin([*owners, ""]).any() else reason
         row |= result.columns
         gates |= result.gates
-        flags += result.flags
+        for word in result.flags:
+            # Without a name a flag speaks of the endpoint, or of the whole biopsy.
+            own = word == BELOW_BLANK and not fraction.endpoint
+            flags.append(f"{fraction.name}:{word}" if own else word)
         if reason:
             reasons.append(f"{fraction.name}: {reason}")
         if fraction.endpoint:

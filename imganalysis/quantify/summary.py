@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NAN = float("nan")
 
+BELOW_BLANK = "below_LoD"
+"""Flag of a fraction whose interval reaches down to what false calls alone would give."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -204,7 +207,7 @@ def fraction_row(
     row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
     flags = [] if reason else _flags(fraction, n, fields, settings)
     if blank is not None and not reason and e.lo * n.sum() <= blank["numerator"]:
-        flags.append("below_LoD")
+        flags.append(BELOW_BLANK)
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
     for variant in fraction.variants:

@@ -79,9 +79,9 @@ def object_table(labels: NDArray[np.uint32], owners: list[int], pixel_um: float)
         {
             tables.LABEL: np.arange(1, len(owners) + 1),
             tables.CELL_ID: np.unique(ids, return_inverse=True)[1] + 1 if len(ids) else ids,
-            tables.AREA: np.round(count * pixel_um**2, 4),
-            tables.Y: np.round(sums[0] / np.maximum(count, 1) * pixel_um, 4),
-            tables.X: np.round(sums[1] / np.maximum(count, 1) * pixel_um, 4),
+            tables.AREA: np.round(count * pixel_um**2, 3),
+            tables.Y: np.round(sums[0] / np.maximum(count, 1) * pixel_um, 3),
+            tables.X: np.round(sums[1] / np.maximum(count, 1) * pixel_um, 3),
         }
     )
 
@@ -174,7 +174,7 @@ def count_truth(
     for name, fraction in panel.fractions.items():
         below = sum(n[g] for g in fraction.denominator)
         above = sum(n[g] for g in fraction.numerator)
-        out[name] = round(fraction.scale * above / below, 6) if below else math.nan
+        out[name] = round(fraction.scale * above / below, 4) if below else math.nan
         if not below and fraction.empty_reason not in reasons:
             reasons.append(fraction.empty_reason)
     out["reason"] = ";".join(reasons)
@@ -219,14 +219,14 @@ def _row(
         cell.compartment,
         math.nan if cell.stage is None else cell.stage,
         len(cell.nuclei),
-        round(cell.diameter_um, 4),
-        round(total, 4),
-        round(math.sqrt(4.0 * total / math.pi), 4),
-        round(math.fsum(area * merged[tables.Y].to_numpy(float)) / total, 4),
-        round(math.fsum(area * merged[tables.X].to_numpy(float)) / total, 4),
-        round(float(vessel_um), 4) if math.isfinite(vessel_um) else math.nan,
+        round(cell.diameter_um, 3),
+        round(total, 3),
+        round(math.sqrt(4.0 * total / math.pi), 3),
+        round(math.fsum(area * merged[tables.Y].to_numpy(float)) / total, 3),
+        round(math.fsum(area * merged[tables.X].to_numpy(float)) / total, 3),
+        round(float(vessel_um), 3) if math.isfinite(vessel_um) else math.nan,
     ]
     for marker in antigens(recipe):
         level = max(cell.levels[marker], cell.inside[marker])
-        row += [level, level >= recipe.truth.positive_level]
+        row += [round(level, 4), level >= recipe.truth.positive_level]
     return row
