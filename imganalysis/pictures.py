@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imganalysis import tables as t
 from imganalysis.first_half import prepare_stack
 from imganalysis.io import read_labels
 from imganalysis.reading import read_field
@@ -41,12 +42,15 @@ def draw_field(picture: Picture) -> str:
         stack = read_field(where, picture.settings, panel)
         images = prepare_stack(stack, panel, picture.settings, where.section_um).images
         labels = read_labels(labels_path(folder, where.name))
+        cells = picture.cells
+        if where.is_control:
+            cells = cells.assign(**{t.PHENOTYPE: "control"})  # a class in the legend only
         draw_overlay(
             overlay_path(folder, where.name),
             images={marker: _plane(image) for marker, image in images.items()},
             colours={channel.marker: channel.colour for channel in panel.channels},
             labels=_plane(labels),
-            cells=picture.cells,
+            cells=cells,
             class_colours={row.name: row.colour for row in panel.phenotypes},
             pixel_um=stack.pixel_size.x,
             frame=read_labels(mask_path(folder, where.name, "frame")) > 0,
