@@ -198,18 +198,8 @@ def measure_stack(
     tissue = _tissue(images, (dy, dx), settings)
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
-    cleaned = _without_background(images, panel, spacing, settings)
-    measures = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
-    objects = measure(
-        {"nucleus": labels, "ring": ring, "cell": cells},
-        np.stack(list(cleaned.values())),
-        list(cleaned),
-        spacing,
-        extra=measures,
-        clipped=seen.clipped,
-        solidity=True,
-    )
-    needed = [t.measure_column(*measure_) for measure_ in measures]
+    compartments = {"nucleus": labels, "ring": ring, "cell": cells}
+    objects, needed = _measured(compartments, seen, panel, spacing, settings)
     objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
     if objects.empty:
         flags.append("no_nuclei")
@@ -231,6 +221,28 @@ def measure_stack(
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
     )
+
+
+def _measured(
+    compartments: dict[str, NDArray[np.uint32]],
+    seen: Prepared,
+    panel: Panel,
+    spacing: tuple[float, ...],
+    settings: Settings,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Measure all markers above the background; names the columns that gates are set on."""
+    cleaned = _without_background(seen.images, panel, spacing, settings)
+    gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
+    objects = measure(
+        compartments,
+        np.stack(list(cleaned.values())),
+        list(cleaned),
+        spacing,
+        extra=gated,
+        clipped=seen.clipped,
+        solidity=True,
+    )
+    return objects, [t.measure_column(*names) for names in gated]
 
 
 def _size_facts(

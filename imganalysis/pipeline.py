@@ -282,18 +282,7 @@ def run_study(
             cells_csv=settings.output.cells_csv,
         )
         write_gates(folder / GATES_NAME, result.gates)
-        pictures = [
-            Picture(task.field, task.panel, settings, folder, by_field[r.field.name])
-            for task, r in zip(tasks, results, strict=True)
-            if r.objects is not None and settings.output.overlays
-        ]
-        undrawn = run_tasks(
-            draw_field,
-            pictures,
-            workers=workers,
-            lost=lambda picture: f"{picture.field.name}: the process died",
-            progress=lambda done, total: say("Overlays", done, total),
-        )
+        undrawn = _draw(tasks, by_field, workers, say) if settings.output.overlays else []
         write_json(
             folder / RUN_NAME,
             {
@@ -301,7 +290,29 @@ def run_study(
                 "study": {"root": str(study.root), "from": study.source},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "errors": {r.field.name: r.trace for r in results if r.trace},
-                "overlays_not_drawn": [text for text in undrawn if text],
+                "overlays_not_drawn": undrawn,
             },
         )
     return result
+
+
+def _draw(
+    tasks: Sequence[Task],
+    cells: dict[str, pd.DataFrame],
+    workers: int | None,
+    say: Progress,
+) -> list[str]:
+    """Draw the overlay of each analysed field; gives what could not be drawn."""
+    pictures = [
+        Picture(task.field, task.panel, task.settings, task.folder, cells[task.field.name])
+        for task in tasks
+        if task.folder is not None and task.field.name in cells
+    ]
+    said = run_tasks(
+        draw_field,
+        pictures,
+        workers=workers,
+        lost=lambda picture: f"{picture.field.name}: the process died",
+        progress=lambda done, total: say("Overlays", done, total),
+    )
+    return [text for text in said if text]
