@@ -11,6 +11,7 @@ catch it, and each says who can mend it::
     ├── GatesError (ValueError)            the caller: a gates file
     ├── LabelsError (ValueError)           the caller: a label image
     ├── TableError (ValueError)            the caller: a table
+    ├── ModelError (ValueError)            the caller: a file of network weights
     ├── ImageError (ValueError)            the file: an image that cannot be analysed
     │   ├── UnreadableImageError (OSError) damaged, empty, or not an image
     │   ├── NotAFieldError                 no field of view in X and Y
@@ -86,6 +87,12 @@ class TableError(ImganalysisError, ValueError):
     """A table lacks a column or holds values of a wrong type. The caller can mend it."""
 
     reason = "table"
+
+
+class ModelError(ImganalysisError, ValueError):
+    """A file of network weights is foreign, damaged, or holds code. The caller can mend it."""
+
+    reason = "model"
 
 
 class ImageError(ImganalysisError, ValueError):
