@@ -25,7 +25,7 @@ FACTS = (
 
 STATUS = {
     "analysed": "counted",
-    "control": "analysed, sets gates, never counted",
+    "control": "analysed, never counted",
     "failed": "should have been analysed and was not; the reason says why",
     "not_a_field": "no field of view in X and Y; no failure",
     "ignored": "role ignore; no failure",

@@ -19,7 +19,7 @@ from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import read_gates, write_gates
 from imganalysis.engine import run_tasks
-from imganalysis.errors import ImganalysisError
+from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
@@ -35,6 +35,7 @@ from imganalysis.results import (
     now,
     result_folder,
     run_record,
+    user_name,
     write_json,
     write_tables,
 )
@@ -100,20 +101,6 @@ class FieldResult:
     trace: str = ""
 
 
-def _tables_by_field(
-    cells: pd.DataFrame, results: Sequence[FieldResult]
-) -> dict[str, pd.DataFrame]:
-    """Cells of each analysed field: of samples with their classes, of controls without."""
-    found = {str(name): table for name, table in cells.groupby(t.FIELD, sort=False)}
-    tables = {}
-    for result in results:
-        if result.objects is not None:
-            name = result.field.name
-            unclassed = result.objects.assign(**_place(result.field), **{t.PHENOTYPE: ""})
-            tables[name] = found.get(name, unclassed).reset_index(drop=True)
-    return tables
-
-
 @dataclass(frozen=True)
 class StudyResult:
     """What the second half made of a study."""
@@ -122,7 +109,7 @@ class StudyResult:
     biopsies: pd.DataFrame
     fields: pd.DataFrame
     exclusions: pd.DataFrame
-    cells: pd.DataFrame
+    cells: dict[str, pd.DataFrame]  # field -> one row per object; of controls without classes
     gates: tuple[Gate, ...]
 
     @property
@@ -187,29 +174,36 @@ def analyse_study(
     gates
         Gates that somebody set; from the controls if not given.
     """
-    done = [r for r in results if r.objects is not None]
-    places = pd.DataFrame([_place(r.field) for r in done], columns=list(PLACE))
-    parts = [r.objects.assign(**_place(r.field)) for r in done if r.objects is not None]
-    columns = [*PLACE, t.EVALUABLE, t.EXCLUSION]
-    objects = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    by_name = {r.field.name: r for r in results}
+    done = [by_name[f.name] for f in study.fields if f.name in by_name]
+    objects = {r.field.name: _placed(r.field, r.objects) for r in done if r.objects is not None}
     judged = judge(
-        objects[[*PLACE, *(name for name in objects.columns if name not in PLACE)]],
-        places,
+        objects,
+        pd.DataFrame([_place(r.field) for r in done if r.objects is not None], columns=list(PLACE)),
         {r.field.name: r.grid for r in done if r.grid is not None},
         study.panels,
         settings,
         gates,
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
+        user=user_name(),
+        time=now(),
         version=__version__,
     )
     fields = field_table(study, results, judged.counts.called, judged.region_mm2, judged.excluded)
-    samples = fields[(fields["role"] == "sample") & fields["status"].isin(["analysed", "failed"])]
-    samples = samples.reset_index(drop=True)
+    samples = fields[fields["role"] == "sample"].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
         samples, judged.counts, study.panels, settings.summary, no_negatives=judged.no_negatives
     )
-    return StudyResult(study, biopsies, fields, exclusion_table(fields), judged.cells, judged.gates)
+    cells = {
+        name: judged.tables.get(name, table.assign(**{t.PHENOTYPE: ""}))
+        for name, table in objects.items()
+    }
+    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates)
+
+
+def _placed(where: Field, objects: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([pd.DataFrame(_place(where), index=objects.index), objects], axis=1)
 
 
 def _place(where: Field) -> dict[str, str]:
@@ -250,6 +244,8 @@ def run_study(
 
     Raises
     ------
+    StudyError
+        The study holds no field of a biopsy.
     OutputError
         `out` cannot be written, or holds something.
     GatesError
@@ -257,6 +253,8 @@ def run_study(
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
+    if not study.samples:
+        raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     check_target(out, overwrite=overwrite)
     gates = read_gates(gates_file, study.panels.values()) if gates_file else None
     started = now()
@@ -272,17 +270,16 @@ def run_study(
             progress=lambda done, total: say("Fields", done, total),
         )
         result = analyse_study(study, results, settings, gates)
-        by_field = _tables_by_field(result.cells, results)
         write_tables(
             folder,
             biopsies=result.biopsies,
             fields=result.fields,
             exclusions=result.exclusions,
-            cells=by_field,
+            cells=result.cells,
             cells_csv=settings.output.cells_csv,
         )
         write_gates(folder / GATES_NAME, result.gates)
-        undrawn = _draw(tasks, by_field, workers, say) if settings.output.overlays else []
+        undrawn = _draw(tasks, result.cells, workers, say) if settings.output.overlays else []
         write_json(
             folder / RUN_NAME,
             {

@@ -41,7 +41,9 @@ class Judged:
     Parameters
     ----------
     cells
-        One row per object of every sample field.
+        One row per object of every sample field, all panels.
+    tables
+        Field -> its rows, with its own panel's columns only.
     counts
         Evaluable cells per field and class.
     excluded
@@ -55,6 +57,7 @@ class Judged:
     """
 
     cells: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
     counts: Counts
     excluded: pd.DataFrame
     region_mm2: dict[str, float]
@@ -63,7 +66,7 @@ class Judged:
 
 
 def judge(
-    objects: pd.DataFrame,
+    objects: Mapping[str, pd.DataFrame],
     fields: pd.DataFrame,
     grids: Mapping[str, NDArray[Any]],
     panels: Mapping[str, Panel],
@@ -76,7 +79,7 @@ def judge(
     Parameters
     ----------
     objects
-        One row per object of all fields, samples and controls, with the columns of `fields`.
+        Field -> one row per object, with the columns of `fields`; samples and controls.
     fields
         One row per analysed field, also of those without an object: ``field``, ``biopsy``,
         ``role``, ``panel``, ``batch``, ``acquisition``.
@@ -91,30 +94,26 @@ def judge(
     stamp
         For the gates' record: hashes, user, time, version.
     """
-    usable = objects[t.ROLE].isin(GATE_CONTROLS) & objects[t.EVALUABLE].astype(bool)
-    controls = objects[usable].reset_index(drop=True)
-    samples = objects[objects[t.ROLE] == "sample"].reset_index(drop=True)
-    places = fields[fields[t.ROLE] == "sample"].reset_index(drop=True)
+    role = fields[t.ROLE]
+    controls = _together(objects, fields[role.isin(GATE_CONTROLS)])
+    controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
+    places = fields[role == "sample"].reset_index(drop=True)
     names = pd.Index(places[t.FIELD])
     used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
     if gates is not None:
         used = adopt_gates(gates, used)
-    parts = [
-        _judge_panel(
-            samples[samples[t.PANEL] == name],
-            places[places[t.PANEL] == name],
-            panel,
-            used,
-            grids,
-            settings,
-        )
-        for name, panel in panels.items()
-        if (places[t.PANEL] == name).any()
-    ]
+    parts = []
+    for name, panel in panels.items():
+        mine = places[places[t.PANEL] == name]
+        if not mine.empty:
+            found = _together(objects, mine)
+            parts.append(_judge_panel(found, mine, panel, used, grids, settings))
+    cells = [part.cells for part in parts]
     return Judged(
-        pd.concat([part.cells for part in parts], ignore_index=True) if parts else samples,
+        pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
+        {name: table for part in parts for name, table in _by_field(part.cells).items()},
         _counts(parts, names, panels, used),
-        tally_exclusions(samples, names),
+        tally_exclusions(cells, names),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
         frozenset(
@@ -135,6 +134,18 @@ class _Part:
     moved: dict[str, tuple[pd.DataFrame, pd.DataFrame]]  # marker -> counted cells, gate moved
     at_risk: dict[str, NDArray[np.bool_]]  # marker -> (counted, classes), were it positive
     region_mm2: dict[str, float]
+
+
+def _together(objects: Mapping[str, pd.DataFrame], fields: pd.DataFrame) -> pd.DataFrame:
+    """Objects of several fields in one table, in the fields' order."""
+    if fields.empty:
+        return pd.DataFrame(columns=[*fields.columns, t.EVALUABLE, t.EXCLUSION])
+    return pd.concat([objects[name] for name in fields[t.FIELD]], ignore_index=True)
+
+
+def _by_field(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    groups = cells.groupby(t.FIELD, sort=False)
+    return {str(name): table.reset_index(drop=True) for name, table in groups}
 
 
 def _judge_panel(
@@ -175,9 +186,17 @@ def _regions(
     cells: pd.DataFrame, panel: Panel, grids: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.bool_]]:
     """Field -> grid of the panel's region, where it can be had."""
+    if panel.region is None:
+        return {}
+    columns = [t.FIELD, t.Y, t.X, t.DIAMETER, t.EVALUABLE, t.EXCLUSION]
+    columns += [t.call_column(channel.marker) for channel in panel.gated]
+    slim = cells[columns]
+    rows = slim.groupby(t.FIELD, sort=False).indices
+    none = np.zeros(0, dtype=np.intp)
     found = {}
     for name, grid in grids.items():
-        mask = field_region(cells[cells[t.FIELD] == name], panel.region, grid.shape, t.GRID_UM)
+        group = slim.iloc[rows.get(name, none)]
+        mask = field_region(group, panel.region, grid.shape, t.GRID_UM)
         if mask is not None:
             found[name] = mask
     return found
@@ -203,9 +222,7 @@ def _counts(
     for part in parts:
         for fraction in part.panel.fractions:
             _add(bounds, fraction.name, _open_cells(part, fraction, fields))
-            blank = _false_positives(part, fraction, fields, gates)
-            if blank is not None:
-                _add(blanks, fraction.name, blank)
+            _add(blanks, fraction.name, _false_positives(part, fraction, fields, gates))
     return Counts(
         called=tally(fields, classes, counted),
         uncapped=tally(fields, classes, counted[~counted[t.CAP].astype(bool)]),
@@ -237,8 +254,9 @@ def _open_cells(part: _Part, fraction: FractionOf, fields: pd.Index[str]) -> pd.
 
 def _false_positives(
     part: _Part, fraction: FractionOf, fields: pd.Index[str], gates: Sequence[Gate]
-) -> pd.DataFrame | None:
-    """Count the cells that false calls alone would give, at the gates' limits of blank."""
+) -> pd.DataFrame:
+    """Count the cells that false calls alone would give; NaN in fields without that limit."""
+    rows = fields.get_indexer(pd.Index(part.counted[t.FIELD]))
     sides = {}
     for side in ("numerator", "denominator"):
         classes = getattr(fraction, side)
@@ -254,34 +272,26 @@ def _false_positives(
         expected = np.zeros(len(part.counted))
         for marker in needed:
             limits = _limits(part.counted, part.panel, marker, gates)
-            if limits is None:
-                return None
             # Cells that a false call would bring in, and those that it may have brought in.
             risk = within | part.at_risk[marker][:, inside].any(axis=1)
             expected += np.where(risk, limits, 0.0)
-        per_field = pd.Series(expected).groupby(part.counted[t.FIELD].to_numpy()).sum()
-        sides[side] = per_field.reindex(fields, fill_value=0.0)
-    return pd.DataFrame(sides)
+        sides[side] = np.bincount(rows, weights=expected, minlength=len(fields))
+    return pd.DataFrame(sides, index=fields)
 
 
 def _limits(
     cells: pd.DataFrame, panel: Panel, marker: str, gates: Sequence[Gate]
-) -> NDArray[np.float64] | None:
-    """Limit of blank of the gate of each cell; None where a gate has none."""
+) -> NDArray[np.float64]:
+    """Limit of blank of the gate of each cell; NaN where a gate has none."""
     out = np.zeros(len(cells))
     keys = cells[[t.BATCH, t.ACQUISITION]].astype(str)
     for batch, acquisition in keys.drop_duplicates().itertuples(index=False):
         rows = ((keys[t.BATCH] == batch) & (keys[t.ACQUISITION] == acquisition)).to_numpy()
-        limit = 0.0
-        for measure in panel.channel(marker).measures:
-            column = t.measure_column(marker, measure.compartment, measure.statistic)
-            gate = select_gate(
-                gates, marker, column, panel=panel.name, batch=batch, acquisition=acquisition
-            )
-            if gate is None or gate.control_fpr is None:
-                return None
-            limit += gate.control_fpr.blank_limit
-        out[rows] = limit
+        place = {"panel": panel.name, "batch": batch, "acquisition": acquisition}
+        for column in _columns(panel, marker):
+            gate = select_gate(gates, marker, column, **place)
+            rates = None if gate is None else gate.control_fpr
+            out[rows] += np.nan if rates is None else rates.blank_limit
     return out
 
 
@@ -312,6 +322,8 @@ def _no_negatives(
     """(biopsy, marker) pairs without cells like those of the control."""
     scope = [t.BATCH, t.ACQUISITION]
     mine = controls[controls[t.PANEL] == panel.name]
+    if mine.empty:
+        return []
     counted = cells[cells[t.EVALUABLE].astype(bool)]
     found = []
     for channel in panel.gated:
@@ -333,7 +345,7 @@ def _no_negatives(
     return found
 
 
-def tally_exclusions(cells: pd.DataFrame, fields: pd.Index[str]) -> pd.DataFrame:
+def tally_exclusions(parts: Sequence[pd.DataFrame], fields: pd.Index[str]) -> pd.DataFrame:
     """Count objects per field and reason of exclusion.
 
     Returns
@@ -341,5 +353,9 @@ def tally_exclusions(cells: pd.DataFrame, fields: pd.Index[str]) -> pd.DataFrame
     DataFrame
         Index: `fields`; columns: `imganalysis.tables.EXCLUSIONS`.
     """
-    table = pd.crosstab(cells[t.FIELD].astype(object), cells[t.EXCLUSION].astype(object))
-    return table.reindex(index=fields, columns=list(t.EXCLUSIONS), fill_value=0)
+    found = pd.DataFrame(0, index=fields, columns=list(t.EXCLUSIONS))
+    for cells in parts:
+        out = cells[cells[t.EXCLUSION] != ""]
+        for (name, word), group in out.groupby([t.FIELD, t.EXCLUSION], observed=True):
+            found.loc[name, word] = len(group)
+    return found

@@ -88,7 +88,9 @@ FLAGS: dict[str, str] = {
     "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
     "low_count": "fewer cells or fields than pathologists count",
     "below_LoD": "the interval reaches down to what false calls alone would give; of another "
-    "fraction than the endpoint with its name in front, e.g. `pct_NK:below_LoD`",
+    "fraction than the endpoint with its name in front, as in `FRACTION:below_LoD`",
+    "lod_unknown": "a gate from a file, by hand or from one control field has no limit of blank, "
+    "so that `below_LoD` cannot be told",
     "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
@@ -115,6 +117,8 @@ FLAGS: dict[str, str] = {
 REASONS: dict[str, str] = {
     "ungated": "a marker that the value needs has no gate",
     "not_stained": "no field of a panel that shows it",
+    "no_field": "the biopsy has no field of view that could be analysed",
+    "thick_stack": "cells of a stack left in 3-D have no density per area",
     "fields_failed": "every field that could show it failed",
     "no_evaluable_tumour": "no evaluable tumour cell, or no more than false calls alone would give",
     "no_defined_lymphocytes": "no cell of the denominator, or no more than false calls would give",

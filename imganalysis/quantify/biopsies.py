@@ -9,6 +9,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.quantify.summary import (
     BELOW_BLANK,
+    UNKNOWN_BLANK,
     Counts,
     density_columns,
     fraction_names,
@@ -42,7 +43,7 @@ def biopsy_table(
     Parameters
     ----------
     fields
-        One row per sample field that was analysed or failed, columns as in ``fields.csv``.
+        One row per sample field, columns as in ``fields.csv``.
     counts
         Evaluable cells per field and class.
     panels
@@ -88,14 +89,13 @@ def _row(
         markers = _markers(owners.values(), fraction)
         result = fraction_row(fraction, mine, counts, panels, settings, markers)
         reason = result.reason
-        if reason == "not_stained" and failed:
-            lost = group[group["status"] == "failed"]["panel"]
-            reason = "fields_failed" if lost.isin([*owners, ""]).any() else reason
+        if reason == "not_stained":
+            reason = _why_not(group, owners)
         row |= result.columns
         gates |= result.gates
         for word in result.flags:
             # Without a name a flag speaks of the endpoint, or of the whole biopsy.
-            own = word == BELOW_BLANK and not fraction.endpoint
+            own = word in (BELOW_BLANK, UNKNOWN_BLANK) and not fraction.endpoint
             flags.append(f"{fraction.name}:{word}" if own else word)
         if reason:
             reasons.append(f"{fraction.name}: {reason}")
@@ -103,8 +103,9 @@ def _row(
             row |= _form(mine, owners, flags)
     row |= _densities(done, counts, panels, settings, reasons)
     row |= {
-        "tissue_mm2": done["tissue_mm2"].sum(min_count=1),
-        "region_mm2": done["region_mm2"].sum(min_count=1),
+        # Of a field without an area (a thick stack) neither counts.
+        "tissue_mm2": done["tissue_mm2"].sum(min_count=max(1, len(done))),
+        "region_mm2": done["region_mm2"].where(done["tissue_mm2"].notna()).sum(min_count=1),
     }
     row |= gates
     row |= {f"n_{word}": int(done[f"n_{word}"].sum()) for word in t.EXCLUSIONS}
@@ -116,6 +117,14 @@ def _row(
     row["flags"] = ";".join(dict.fromkeys(flags))
     row["reason"] = "; ".join(reasons)
     return row
+
+
+def _why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
+    """Why a biopsy has no analysed field of the panels that have a fraction."""
+    lost = group[group["status"] == "failed"]["panel"]
+    if lost.isin([*owners, ""]).any():
+        return "fields_failed"
+    return "not_stained" if group["status"].isin(["analysed", "failed"]).any() else "no_field"
 
 
 def _has(panel: Panel, fraction: FractionOf) -> bool:
@@ -159,7 +168,7 @@ def _densities(
             if phenotype.role in COUNTED_ROLES and panel.name not in owners.get(phenotype.name, []):
                 owners.setdefault(phenotype.name, []).append(panel.name)
     row: dict[str, float] = {}
-    ungated = False
+    why: dict[str, None] = {}
     for name, names in owners.items():
         mine = done[done["panel"].isin(names)]
         known = not any(
@@ -167,10 +176,14 @@ def _densities(
             for label, panel in zip(mine[t.FIELD], mine["panel"], strict=True)
             for marker in markers_of(panels[panel], [name])
         )
-        ungated |= not known
+        if mine.empty:
+            why["not_stained"] = None
+        elif not known:
+            why["ungated"] = None
+        elif mine["tissue_mm2"].isna().any():
+            why["thick_stack"] = None
         cells: Sequence[float] = counts.called.loc[list(mine[t.FIELD]), name].tolist()
         areas: Sequence[float] = mine["tissue_mm2"].tolist()
         row |= density_columns(name, cells if known else [], areas if known else [], settings)
-    if ungated:
-        reasons.append("densities: ungated")
+    reasons += [f"densities: {word}" for word in why]
     return row

@@ -64,8 +64,9 @@ def measure(
         One row per nucleus in ascending order of its number: ``label``, centroid (pixel 0 is
         at 0 um), area, or volume in 3-D, and shape as in `imganalysis.tables.CELL_COLUMNS`,
         then a column per measurement, named by `imganalysis.tables.measure_column`. The
-        compartment ``max`` holds the greater of the means of nucleus and ring. A compartment
-        without pixels, or with one that is not finite, gives NaN, never 0.
+        compartment ``max`` holds the greater of the means of nucleus and ring; of a nucleus
+        so walled in by others that it has no ring, the nucleus's. A compartment without pixels,
+        or with one that is not finite, gives NaN, never 0.
 
     Raises
     ------
@@ -217,9 +218,17 @@ def _intensities(
                     column: _statistics(values, parts[name], [statistic], level, marker)[statistic]
                 }
             two.append(columns[column])
-        # NaN of either is passed on: half a measurement is none.
-        columns[t.measure_column(marker, MAX, statistic)] = np.maximum(*two)
+        columns[t.measure_column(marker, MAX, statistic)] = _greater(*two, parts[RING].count)
     return columns
+
+
+def _greater(
+    nucleus: NDArray[np.float64], ring: NDArray[np.float64], n_ring: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Greater of nucleus and ring; without a ring the nucleus, NaN where a pixel is broken."""
+    # Every nucleus has pixels, so its NaN is a broken pixel, which is passed on: half a
+    # measurement is none.
+    return np.where(n_ring == 0, nucleus, np.maximum(nucleus, ring))
 
 
 def _statistics(

@@ -24,6 +24,9 @@ NAN = float("nan")
 BELOW_BLANK = "below_LoD"
 """Flag of a fraction whose interval reaches down to what false calls alone would give."""
 
+UNKNOWN_BLANK = "lod_unknown"
+"""Flag of a fraction of which that cannot be told."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -42,8 +45,7 @@ class Counts:
         denominator, and among them those certainly in the numerator too.
     false_positives
         fraction -> columns ``numerator`` and ``denominator``: cells per field that false calls
-        alone would put there, at the limit of blank of the gates; a fraction without such a
-        limit is missing.
+        alone would put there, at the limit of blank of the gates; NaN where it is unknown.
     ungated
         (field, marker) pairs without a gate.
     """
@@ -124,19 +126,27 @@ def _sums(
     """Cells per field in the numerator or denominator of a fraction, by each field's panel."""
     out = np.zeros(len(fields))
     variant, _, side = part.partition("/")
-    for i, (label, panel) in enumerate(zip(fields[t.FIELD], fields["panel"], strict=True)):
+    rows = counts.index.get_indexer(pd.Index(fields[t.FIELD]))
+    for panel in fields["panel"].unique():
         whole = next(f for f in panels[panel].fractions if f.name == name)
         rule: Any = whole.variants[variant] if variant else whole
-        out[i] = counts.loc[label, list(getattr(rule, side))].sum()
+        columns = counts.columns.get_indexer(pd.Index(getattr(rule, side)))
+        mine = (fields["panel"] == panel).to_numpy()
+        out[mine] = counts.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
     return out
 
 
+def _many_sections(fields: pd.DataFrame) -> int:
+    """Most sections of one panel."""
+    return int(fields.groupby("panel")["section"].nunique().max()) if len(fields) else 0
+
+
 def _clusters(fields: pd.DataFrame, values: NDArray[Any]) -> NDArray[Any]:
-    """Sum per cluster: sections where there are three or more, else fields."""
-    sections = fields["section"].astype(str)
-    if sections.nunique() < 3:
+    """Sum per cluster: sections where a panel has three or more, else fields."""
+    if _many_sections(fields) < 3:
         return values
-    return pd.Series(values).groupby(sections.to_numpy(), sort=True).sum().to_numpy()
+    keys = [fields["panel"].to_numpy(), fields["section"].astype(str).to_numpy()]
+    return pd.Series(values).groupby(keys, sort=True).sum().to_numpy()
 
 
 @dataclass(frozen=True)
@@ -200,13 +210,16 @@ def fraction_row(
     x, n = sums("/numerator", counts.called), sums("/denominator", counts.called)
     row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
     blank = _blank(name, fields, counts)
+    per_field = _sums("/denominator", fields, counts.called, panels, name)
     # No more cells than the controls alone would give are no cells to speak of.
     if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
     e = Estimate() if reason else _estimate(x, n, settings)
     row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
-    flags = [] if reason else _flags(fraction, n, fields, settings)
-    if blank is not None and not reason and e.lo * n.sum() <= blank["numerator"]:
+    flags = [] if reason else _flags(fraction, per_field, fields, settings)
+    if not reason and blank is None:
+        flags.append(UNKNOWN_BLANK)
+    elif not reason and blank is not None and e.lo * n.sum() <= blank["numerator"]:
         flags.append(BELOW_BLANK)
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
@@ -256,8 +269,11 @@ def _blank(name: str, fields: pd.DataFrame, counts: Counts) -> dict[str, float] 
     table = counts.false_positives.get(name)
     if table is None:
         return None
-    sums = table.loc[list(fields[t.FIELD])].sum()
-    return {side: float(sums[side]) for side in ("numerator", "denominator")}
+    mine = table.loc[list(fields[t.FIELD]), ["numerator", "denominator"]].to_numpy(dtype=float)
+    numerator, denominator = mine.sum(axis=0)
+    if not np.isfinite(numerator + denominator):
+        return None
+    return {"numerator": float(numerator), "denominator": float(denominator)}
 
 
 def _flags(
@@ -267,12 +283,12 @@ def _flags(
     settings: Summary,
 ) -> list[str]:
     flags = []
-    total, n_fields = int(n.sum()), len(fields)
+    total, n_fields = int(n.sum()), int((n > 0).sum())
     if fraction.endpoint and (total < settings.minimum_cells or n_fields < settings.minimum_fields):
         flags.append("below_minimum")
     if total < settings.low_cells or (fraction.endpoint and n_fields < settings.low_fields):
         flags.append("low_count")
-    if fields["section"].nunique() > 1:
+    if _many_sections(fields) > 1:
         flags.append("adjacent_sections")
     if fields["panel"].nunique() > 1:
         flags.append("panels_pooled")

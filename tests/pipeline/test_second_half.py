@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,13 @@ def objects(rng: np.random.Generator, n: int, lineage: float, death: float) -> p
 
 
 def analysed(
-    tmp_path: Path, *, lineage: float, death: float, controls: int = 9, fields: int = 5
+    tmp_path: Path,
+    *,
+    lineage: float,
+    death: float,
+    controls: int = 9,
+    fields: int = 5,
+    reverse: bool = False,
 ) -> StudyResult:
     rng = np.random.default_rng(11)
     found = []
@@ -66,7 +73,7 @@ def analysed(
     grid = np.full((60, 60), 16.0)
     results = [FieldResult(f, cells, grid, {"tissue_mm2": 0.05}) for f, cells in found]
     study = Study(tmp_path, tuple(f for f, _ in found), {A.name: A})
-    return analyse_study(study, results, Settings())
+    return analyse_study(study, results[::-1] if reverse else results, Settings())
 
 
 def test_marker_that_nothing_has(tmp_path: Path) -> None:
@@ -94,7 +101,8 @@ def test_without_a_control_there_is_no_value(tmp_path: Path) -> None:
 def test_marker_that_every_cell_has(tmp_path: Path) -> None:
     """No split in halves where there is one population."""
     result = analysed(tmp_path, lineage=1.0, death=0.4)
-    positive = (result.cells[t.call_column("MelanA")] == t.POSITIVE).mean()
+    cells = pd.concat(result.cells[f"s{i}"] for i in range(5))
+    positive = (cells[t.call_column("MelanA")] == t.POSITIVE).mean()
     assert positive > 0.85
     assert "no_negative_population" in result.biopsies.iloc[0]["flags"].split(";")
 
@@ -108,9 +116,12 @@ def test_no_tumour_left(tmp_path: Path) -> None:
 
 def test_order_of_fields_changes_nothing(tmp_path: Path) -> None:
     first = analysed(tmp_path, lineage=0.6, death=0.4)
-    again = analysed(tmp_path, lineage=0.6, death=0.4)
+    again = analysed(tmp_path, lineage=0.6, death=0.4, reverse=True)
     pd.testing.assert_frame_equal(first.biopsies, again.biopsies)
-    pd.testing.assert_frame_equal(first.cells, again.cells)
+    pd.testing.assert_frame_equal(first.fields, again.fields)
+    assert list(first.cells) == list(again.cells)
+    for name in first.cells:
+        pd.testing.assert_frame_equal(first.cells[name], again.cells[name])
 
 
 def test_fields_that_all_failed_leave_a_row(tmp_path: Path) -> None:
@@ -140,3 +151,30 @@ def test_a_field_without_cells_counts_as_analysed(tmp_path: Path) -> None:
     assert row["n_fields"] == 1 and row["n_tumour"] == 0
     assert "apoptotic_fraction: no_evaluable_tumour" in row["reason"]
     assert row["tumour_vital_per_mm2"] == 0
+
+
+def test_another_batch_decides_nothing_here(tmp_path: Path) -> None:
+    """A second batch with a single control field takes no limit of blank from the first."""
+    rng = np.random.default_rng(11)
+    found = [(field(f"s{i}", "sample", tmp_path), objects(rng, 250, 0, 0)) for i in range(5)]
+    found += [
+        (field(f"c{i}", "secondary_only", tmp_path), objects(rng, 250, 0, 0)) for i in range(9)
+    ]
+    study = Study(tmp_path, tuple(f for f, _ in found), {A.name: A})
+    grid = np.full((60, 60), 16.0)
+    results = [FieldResult(f, cells, grid, {"tissue_mm2": 0.05}) for f, cells in found]
+    alone = analyse_study(study, results, Settings()).biopsies.iloc[0]
+    assert "apoptotic_fraction: no_evaluable_tumour" in alone["reason"]
+    second = {"biopsy": "P02", "patient": "P02", "batch": "B2"}
+    more = [
+        (dataclasses.replace(field("x", "sample", tmp_path), **second), objects(rng, 250, 0.6, 0)),
+        (
+            dataclasses.replace(field("y", "secondary_only", tmp_path), batch="B2"),
+            objects(rng, 250, 0, 0),
+        ),
+    ]
+    results += [FieldResult(f, cells, grid, {"tissue_mm2": 0.05}) for f, cells in more]
+    study = Study(tmp_path, tuple(r.field for r in results), {A.name: A})
+    both = analyse_study(study, results, Settings()).biopsies.set_index("biopsy")
+    assert both.loc["P01", "reason"] == alone["reason"]
+    assert "lod_unknown" in both.loc["P02", "flags"].split(";")

@@ -150,7 +150,15 @@ def test_ring_without_pixels_is_empty_never_zero():
     assert table["ring_area_um2"].tolist() == [8, 0]
     assert table["cell_area_um2"].tolist() == [16, 8]
     assert table["a_max_mean"].iloc[0] == 9
-    assert np.isnan(table["a_max_mean"].iloc[1])
+    assert table["a_max_mean"].iloc[1] == 5  # no ring: the nucleus, not half a measurement
+
+
+def test_max_is_unknown_where_a_pixel_is_broken():
+    nuclei = np.array([[1, 2, 3, 0, 0, 0]])
+    ring = np.array([[0, 0, 0, 0, 1, 2]])
+    image = np.array([[[9.0, np.nan, np.nan, 0, np.inf, 5]]])
+    table = measure({"nucleus": nuclei, "ring": ring}, image, ["a"], (1, 1))
+    assert table["a_max_mean"].isna().all()
 
 
 def test_max_is_the_greater_of_nucleus_and_ring():

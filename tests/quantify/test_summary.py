@@ -33,6 +33,10 @@ def counts_of(fields: pd.DataFrame, per_field: dict[str, list[int]], **more: Any
     table = pd.DataFrame(0, index=list(fields[t.FIELD]), columns=CLASSES)
     for name, numbers in per_field.items():
         table[name] = numbers
+    if "false_positives" not in more:
+        more["false_positives"] = {
+            f.name: blank_of(fields, 0.0, 0.0) for p in PANELS.values() for f in p.fractions
+        }
     return Counts(called=table, uncapped=table, **more)
 
 
@@ -200,3 +204,45 @@ def test_no_more_tumour_than_false_calls_give_is_no_tumour() -> None:
     assert "apoptotic_fraction: no_evaluable_tumour" in row["reason"]
     more = counts_of(fields, {**cells, "tumour_vital": [1, 2, 1]}, false_positives=blank)
     assert only(biopsy_table(fields, more, PANELS, Summary()))["apoptotic_fraction"] == 0.5
+
+
+def test_where_the_limit_of_blank_is_unknown_it_is_said() -> None:
+    fields = fields_of(5)
+    cells = {"tumour_vital": [198] * 5, "tumour_apoptotic": [2] * 5}
+    unknown = {"apoptotic_fraction": blank_of(fields, math.nan, math.nan)}
+    row = only(
+        biopsy_table(fields, counts_of(fields, cells, false_positives=unknown), PANELS, Summary())
+    )
+    assert "lod_unknown" in row["flags"].split(";")
+
+
+def test_fields_without_tumour_are_not_fields_enough() -> None:
+    fields = fields_of(5)
+    cells = {"tumour_vital": [500, 0, 0, 0, 0], "tumour_apoptotic": [300, 0, 0, 0, 0]}
+    flags = only(biopsy_table(fields, counts_of(fields, cells), PANELS, Summary()))["flags"]
+    assert {"below_minimum", "low_count"} <= set(flags.split(";"))
+
+
+def test_sections_of_two_panels_are_no_sections_of_one() -> None:
+    fields = pd.concat([fields_of(2), fields_of(2, "infiltrate", section="2")], ignore_index=True)
+    counts = counts_of(fields, {"tumour_vital": [300, 300, 0, 0], "T": [0, 0, 300, 300]})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert "adjacent_sections" not in row["flags"].split(";")
+
+
+def test_thick_stacks_have_no_density_and_say_so() -> None:
+    fields = fields_of(2)
+    fields["tissue_mm2"] = [0.05, math.nan]
+    counts = counts_of(fields, {"tumour_vital": [300, 300], "tumour_apoptotic": [30, 30]})
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["apoptotic_fraction"] == pytest.approx(30 / 330)
+    assert math.isnan(row["tumour_vital_per_mm2"]) and math.isnan(row["tissue_mm2"])
+    assert row["region_mm2"] == pytest.approx(0.02)
+    assert "densities: thick_stack" in row["reason"]
+
+
+def test_a_biopsy_without_a_field_of_view_has_its_row() -> None:
+    fields = fields_of(1, status="not_a_field")
+    row = only(biopsy_table(fields, counts_of(fields_of(1), {}), PANELS, Summary()))
+    assert row["n_fields"] == 0 and row["n_fields_failed"] == 0
+    assert "apoptotic_fraction: no_field" in row["reason"]
