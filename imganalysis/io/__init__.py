@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imganalysis.io._grey import is_png, read_grey
     from imganalysis.io._hash import file_hash
     from imganalysis.io._labels import read_labels
     from imganalysis.io._listing import describe, list_series
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 _WHERE = {
     "describe": "_listing",
     "file_hash": "_hash",
+    "is_png": "_grey",
     "list_series": "_listing",
+    "read_grey": "_grey",
     "read_labels": "_labels",
     "read_stack": "_reading",
     "write_labels": "_writing",
@@ -26,7 +29,9 @@ _WHERE = {
 __all__ = [
     "describe",
     "file_hash",
+    "is_png",
     "list_series",
+    "read_grey",
     "read_labels",
     "read_stack",
     "write_labels",

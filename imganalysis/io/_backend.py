@@ -25,7 +25,7 @@ ENVIRONMENT = "IMGANALYSIS_READER"
 
 FORMATS_LINE = 'pip install "imganalysis[formats]"'
 FORMAT_NAMES = {"tiff": "TIFF", "lif": "Leica LIF", "czi": "Zeiss CZI", "nd2": "Nikon ND2",
-                "zarr": "OME-Zarr"}  # fmt: skip
+                "zarr": "OME-Zarr", "png": "PNG"}  # fmt: skip
 
 
 class Image(Protocol):
