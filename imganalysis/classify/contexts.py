@@ -48,7 +48,8 @@ def evaluate_contexts(
     cells
         One row per cell of this panel, with positions, shapes and calls. Neighbours are looked
         for within a field; the level under which a marker leaves no trace is that of all
-        negative cells given, by batch and acquisition, so give all fields at once.
+        negative cells given, by batch and acquisition, so give all fields at once. Neighbours
+        are near in 3-D in fields whose cells all have a z, else in Y and X.
     panel
         Its `contexts`.
     region
@@ -70,11 +71,7 @@ def evaluate_contexts(
     t.require(cells, [t.FIELD, t.Y, t.X, t.DIAMETER, t.ASPECT], source="cells")
     fields = _by_field(cells)
     in_region = _in_region(cells, fields, region, grid_um)
-    axes = [t.Y, t.X]
-    if t.Z in cells.columns and cells[t.Z].notna().all():
-        axes = [t.Z, *axes]
-    points = cells[axes].to_numpy(dtype=np.float64)
-    here = _Cells(cells, panel, in_region, fields, points, is_present(cells))
+    here = _Cells(cells, panel, in_region, fields, _points(cells, fields), is_present(cells))
     out: dict[str, Codes] = {}
     for name, context in panel.contexts.items():
         if context.kind == "shape":
@@ -104,7 +101,7 @@ class _Cells:
     panel: Panel
     region: Codes
     fields: list[tuple[str, NDArray[np.intp]]]  # rows of each field
-    points: NDArray[np.float64]  # (N, 2 or 3) um
+    points: NDArray[np.float64]  # (N, 3) um
     present: NDArray[np.bool_]  # whether it is anybody's neighbour
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -133,6 +130,18 @@ class _Cells:
                 )
                 counts[open_] = near - members[open_]
         return counts
+
+
+def _points(cells: pd.DataFrame, fields: list[tuple[str, NDArray[np.intp]]]) -> NDArray[np.float64]:
+    """Positions in z, y and x; in a field where not every cell has a z, all lie at 0."""
+    points = np.zeros((len(cells), 3))
+    points[:, 1:] = cells[[t.Y, t.X]].to_numpy(dtype=np.float64)
+    if t.Z in cells.columns:
+        z = cells[t.Z].to_numpy(dtype=np.float64, na_value=np.nan)
+        for _, rows in fields:
+            if np.isfinite(z[rows]).all():
+                points[rows, 0] = z[rows]
+    return points
 
 
 def _in_region(

@@ -261,3 +261,16 @@ def test_missing_columns_are_named():
 
     with pytest.raises(TableError, match=r"missing .*aspect_ratio"):
         evaluate_contexts(cells([{}]).drop(columns=t.ASPECT), PANEL)
+
+
+def test_a_flat_field_leaves_the_others_their_depth():
+    # Three small, bare nuclei: near each other in Y and X, far apart in Z.
+    stack = [{t.X: float(i), t.Z: 50.0 * i} for i in range(3)]
+    flat = [{t.FIELD: "g", t.X: float(i), t.Z: np.nan} for i in range(3)]
+    # Cells with a trace of A set the level that the others lie under.
+    traces = [{t.FIELD: "h", t.X: 100.0 * i, t.Z: 0.0, "A_ring_mean": 9.0} for i in range(6)]
+    table = cells([*stack, *flat, *traces])
+    expected = [False] * 3 + [True] * 3 + [False] * 6
+    assert found(table, "lymphoid") == expected
+    near = table.assign(**{t.Z: table[t.Z] / 50})
+    assert found(near, "lymphoid") == [True] * 6 + [False] * 6
