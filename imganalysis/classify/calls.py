@@ -91,7 +91,8 @@ def measure_values(cells: pd.DataFrame, marker: str, measure: Measure) -> NDArra
         As in the panel.
     measure
         Compartment and statistic; ``max`` is worked out from nucleus and ring, where the
-        table does not hold it. With one of the two missing it is the other.
+        table does not hold it: the nucleus where the ring has no area, else unknown if one of
+        the two is.
 
     Returns
     -------
@@ -108,7 +109,10 @@ def measure_values(cells: pd.DataFrame, marker: str, measure: Measure) -> NDArra
         parts = [t.measure_column(marker, c, measure.statistic) for c in ("nucleus", "ring")]
         t.require(cells, parts, source=f"cells, for {column}")
         nucleus, ring = (cells[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in parts)
-        return np.fmax(nucleus, ring)
+        greater = np.maximum(nucleus, ring)
+        if t.RING_AREA in cells.columns:
+            greater = np.where(cells[t.RING_AREA] == 0, nucleus, greater)
+        return greater
     t.require(cells, [column], source="cells")
     return cells[column].to_numpy(dtype=np.float64, na_value=np.nan)
 

@@ -218,7 +218,9 @@ def _intensities(
                     column: _statistics(values, parts[name], [statistic], level, marker)[statistic]
                 }
             two.append(columns[column])
-        columns[t.measure_column(marker, MAX, statistic)] = _greater(*two, parts[RING].count)
+        columns[t.measure_column(marker, MAX, statistic)] = _greater(
+            two[0], two[1], parts[RING].count
+        )
     return columns
 
 

@@ -104,7 +104,15 @@ def test_not_measured_is_never_negative():
 def test_max_is_the_greater_of_nucleus_and_ring():
     table = cells(C_nucleus_mean=[1, 5, np.nan, np.nan], C_ring_mean=[2.0, 3, 4, np.nan])
     measure = Measure(compartment="max", statistic="mean")
-    np.testing.assert_array_equal(measure_values(table, "C", measure), [2, 5, 4, np.nan])
+    unknown = [2, 5, np.nan, np.nan]
+    np.testing.assert_array_equal(measure_values(table, "C", measure), unknown)
+    table = cells(
+        C_nucleus_mean=[1.0, 5, np.nan, 6],
+        C_ring_mean=[2.0, np.nan, np.nan, np.nan],
+        **{t.RING_AREA: [3.0, 0, 0, 2]},
+    )
+    without_ring = [2, 5, np.nan, np.nan]
+    np.testing.assert_array_equal(measure_values(table, "C", measure), without_ring)
     table["C_max_mean"] = 7.0
     assert measure_values(table, "C", measure).tolist() == [7] * 4
 
