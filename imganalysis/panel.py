@@ -24,7 +24,7 @@ COLOUR = r"^(#[0-9A-Fa-f]{6}|[a-z]+)$"
 Compartment = Literal["nucleus", "ring", "cell", "max"]
 """``max`` is the greater of nucleus and ring."""
 
-Statistic = Literal["mean", "median", "p90", "p95", "fraction_above", "sum"]
+Statistic = Literal["mean", "median", "p90", "p95", "sum"]
 
 
 class Measure(Model):
@@ -294,6 +294,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set()
             for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise PanelError(
+                        f"{path}: line {key.start_mark.line + 1}: a key is one word, "
+                        "not a list or a table"
+                    )
                 if key.tag != "tag:yaml.org,2002:merge":
                     if key.value in seen:
                         raise PanelError(
@@ -309,8 +314,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise PanelError(f"{path}: {place}not YAML ({error.problem})") from None
+    except PanelError:
+        raise
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PanelError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    except ValueError as error:  # e.g. a date without such a day
+        raise PanelError(f"{path}: a value cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise PanelError(f"{path}: a panel file holds names and values, e.g. 'name: my_panel'")
     return content

@@ -117,6 +117,10 @@ def test_a_key_twice_is_refused_with_its_line(tmp_path):
         ("- a\n- b\n", "a panel file holds names and values"),
         ("", "a panel file holds names and values"),
         ("name: small\nchannels: []\nringum: 2\n", "ringum: Extra inputs are not permitted"),
+        ("name: small\n? [a, b]\n: 3\n", r"small\.yaml: line 2: a key is one word"),
+        ("name: small\n? {a: b}\n: 3\n", r"small\.yaml: line 2: a key is one word"),
+        ("name: small\n3: 4\n", r"small\.yaml: .*"),
+        ("name: small\ntitle: 2020-13-45\n", r"small\.yaml: a value cannot be read"),
     ],
 )
 def test_unreadable_files_say_where(tmp_path, text, message):
@@ -174,6 +178,7 @@ def _set(place: list, value):
         (_set(["fractions", 0, "numerator"], ["tiny"]), "tiny counted above the line but not"),
         (_set(["axes"], "CYY"), "axes"),
         (_set(["background"], "rolling"), "background"),
+        (_set(["channels", 1, "measures"], [{"statistic": "fraction_above"}]), "statistic: Input"),
     ],
 )
 def test_lints_say_what_is_wrong_and_where(tmp_path, change, message):

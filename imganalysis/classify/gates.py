@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 ALL = "*"
 """Stands for every panel, batch, acquisition or column."""
 
-UNITS = {"fraction_above": "share of pixels"}
-"""Unit of a statistic; the others are in grey levels of the file."""
-
 
 class Source(Model):
     """A field that a gate rests on, and the hash of what was read."""
@@ -234,7 +231,6 @@ def _control_gate(
     gate: dict[str, object] = {
         "marker": channel.marker,
         "column": t.measure_column(channel.marker, measure.compartment, measure.statistic),
-        "unit": UNITS.get(measure.statistic, "grey levels"),
         "method": "none",
     }
     if cells.empty:
