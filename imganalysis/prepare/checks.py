@@ -9,7 +9,7 @@ import numpy as np
 from imganalysis.errors import PixelDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,13 @@ FLAG_ZERO_SHARE = 0.5
 """Share of zero pixels from which the offset was set too low: the background is cut off."""
 
 
-def check_pixels(data: Any, markers: Sequence[str], settings: Preparation) -> list[str]:
+def check_pixels(
+    data: Any,
+    markers: Sequence[str],
+    settings: Preparation,
+    *,
+    allow_black: Collection[str] = (),
+) -> list[str]:
     """Refuse pixels that cannot be measured, and flag what to know about the others.
 
     Parameters
@@ -36,6 +42,9 @@ def check_pixels(data: Any, markers: Sequence[str], settings: Preparation) -> li
         Marker of each channel, for the messages.
     settings
         From which share of zeros a channel is black.
+    allow_black
+        Markers whose channel may be black, as those that a control was not stained for; the
+        nuclei never are.
 
     Returns
     -------
@@ -48,7 +57,12 @@ def check_pixels(data: Any, markers: Sequence[str], settings: Preparation) -> li
     PixelDataError
         Reason ``too_small``; ``not_finite`` for a channel without a finite pixel;
         ``black_channel`` for one in which every pixel is the same, or nearly all are 0.
+    ValueError
+        `allow_black` names a marker that is not there.
     """
+    strange = sorted(set(allow_black) - set(markers))
+    if strange:
+        raise ValueError(f"allow_black: no channel {', '.join(strange)}")
     height, width = data.shape[-2:]
     if min(height, width) < MIN_SIDE_PX:
         raise PixelDataError(
@@ -70,7 +84,8 @@ def check_pixels(data: Any, markers: Sequence[str], settings: Preparation) -> li
         if not finite.all():
             flags.add("not_finite")
             pixels = pixels[finite]
-        _refuse_black(marker, pixels, settings.max_black_fraction)
+        if marker not in allow_black:
+            _refuse_black(marker, pixels, settings.max_black_fraction)
         if level is not None and np.count_nonzero(pixels >= level) > FLAG_SHARE * pixels.size:
             flags.add("saturated")
         if np.count_nonzero(pixels == 0) >= FLAG_ZERO_SHARE * pixels.size:
@@ -137,14 +152,3 @@ def clipped_pixels(data: Any, level: float | None) -> NDArray[np.bool_] | None:
         bool, same shape; None where the range is unknown.
     """
     return None if level is None else np.asarray(np.asarray(data) >= level)
-
-
-def shares(data: Any) -> list[tuple[float, float]]:
-    """Share of clipped and of zero pixels in each channel; NaN for clipped if unknown."""
-    level = clip_level(data)
-    found = []
-    for channel in data:
-        pixels = np.asarray(channel)
-        clipped = float("nan") if level is None else np.count_nonzero(pixels >= level) / pixels.size
-        found.append((clipped, np.count_nonzero(pixels == 0) / pixels.size))
-    return found
