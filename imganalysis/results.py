@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
+import re
 import shutil
+import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +20,7 @@ from imganalysis.settings import fingerprint
 from imganalysis.tables import write_atomic, write_csv, write_parquet, write_xlsx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
-NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, RUN, CELLS, LABELS, MASKS, OVERLAYS)
-PARTIAL = ".partial"
+NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
+PARTIAL, PREVIOUS = ".partial", ".previous"
+OUR_KEY = "imganalysis"
+"""Key of run.json by which results are known for ours."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "pandas", "bioio", "tifffile")
 
 
@@ -54,7 +59,7 @@ def overlay_path(folder: Path, field: str) -> Path:
 
 
 @contextmanager
-def result_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def result_folder(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """Give a folder to write into; what was written replaces `out` at the end, or vanishes.
 
     Parameters
@@ -62,19 +67,22 @@ def result_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     out
         Where the results shall stand.
     overwrite
-        Whether earlier results there may be replaced. Files of other origin stay.
+        Whether earlier results there may be replaced. Files of other names stay.
+    inputs
+        As in `check_target`.
 
     Raises
     ------
     OutputError
-        `out` cannot be written, or holds something and `overwrite` is not asked for.
+        As in `check_target`; or `out` cannot be written. Earlier results are whole then.
     """
-    check_target(out, overwrite=overwrite)
-    partial = out / PARTIAL
+    inputs = list(inputs)
+    check_target(out, overwrite=overwrite, inputs=inputs)
+    partial = out / f"{PARTIAL}-{_host()}-{os.getpid()}"
     made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
+        _sweep(out)
         for name in (CELLS, LABELS, MASKS, OVERLAYS):
             (partial / name).mkdir(parents=True)
     except OSError as error:
@@ -84,8 +92,8 @@ def result_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from None
     try:
         yield partial
-        for name in NAMES:
-            _replace(partial / name, out / name)
+        check_target(out, overwrite=overwrite, inputs=inputs)  # another run may have come first
+        _swap(partial, out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         if made and not any(out.iterdir()):
@@ -94,31 +102,119 @@ def result_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
+def check_target(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Check early that results may be written to a folder.
+
+    Parameters
+    ----------
+    out
+        Where the results shall stand.
+    overwrite
+        Whether earlier results there may be replaced.
+    inputs
+        Files and folders that are read, which results must not replace.
 
     Raises
     ------
     OutputError
-        It is a file, or holds something and `overwrite` is not asked for.
+        It is a file; it is or holds a folder of the inputs; or it holds something, and that is
+        not the results of an earlier run or `overwrite` is not asked for.
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; --out names a folder")
-    if out.is_dir() and not overwrite and any(p.name != PARTIAL for p in out.iterdir()):
+    real = out.resolve()
+    for path in inputs:
+        if real in (path.resolve(), *path.resolve().parents):
+            raise OutputError(
+                f"{out}: holds {path}, which is read; results would replace it. "
+                "Choose another folder with --out"
+            )
+    if not out.is_dir():
+        return
+    if (out / PREVIOUS).exists():
+        raise OutputError(
+            f"{out / PREVIOUS}: results of an earlier run, left there when a run was stopped "
+            "while it replaced them. Move them back or delete them, or choose another --out"
+        )
+    if all(path.name.startswith(".") for path in out.iterdir()):
+        return
+    if not _is_ours(out):
+        raise OutputError(
+            f"{out}: is not empty and holds no results of imganalysis ({RUN}), so nothing in it "
+            "is replaced; choose another folder with --out"
+        )
+    if not overwrite:
         raise OutputError(
             f"{out}: is not empty; give --overwrite to replace earlier results, or another --out"
         )
 
 
-def _replace(source: Path, target: Path) -> None:
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    elif target.exists() or target.is_symlink():
-        target.unlink()
-    if source.is_dir() and not any(source.iterdir()):
-        source.rmdir()
-    elif source.exists():
-        source.rename(target)
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds the results of a run."""
+    try:
+        record = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and OUR_KEY in record
+
+
+def _swap(partial: Path, out: Path) -> None:
+    """Put new results in the place of earlier ones: all of them, or none."""
+    previous = out / PREVIOUS
+    moved: list[tuple[Path, Path]] = []
+    name = PREVIOUS
+    try:
+        previous.mkdir()
+        for source, target in ((out, previous), (partial, out)):
+            for name in NAMES:
+                here = source / name
+                empty = source is partial and here.is_dir() and not any(here.iterdir())
+                if (here.exists() or here.is_symlink()) and not empty:
+                    here.rename(target / name)
+                    moved.append((here, target / name))
+    except BaseException as error:
+        for here, there in reversed(moved):
+            there.rename(here)
+        if previous.is_dir():
+            previous.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"{out / name}: cannot be replaced ({error.strerror or error}); is it open in "
+                "another program? Close it and run again; earlier results are as they were"
+            ) from None
+        raise
+    # The new results stand: the earlier ones go with what is left over, even if killed here.
+    try:
+        previous.rename(partial / PREVIOUS)
+    except OSError:
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what runs on this computer left that were killed."""
+    for path in out.glob(f"{PARTIAL}-*"):
+        host, _, number = path.name.removeprefix(f"{PARTIAL}-").rpartition("-")
+        mine = host == _host() and number.isdecimal()
+        if mine and (int(number) == os.getpid() or not _runs(int(number))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _host() -> str:
+    # A shared disk holds what other computers write too: their processes are unknown here.
+    return re.sub(r"[^A-Za-z0-9_]+", "_", platform.node()) or "here"
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this computer is alive, as far as can be told."""
+    if sys.platform == "win32":  # os.kill ends the process there, whatever the signal
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no such number
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -173,10 +269,10 @@ def now() -> str:
 def run_record(panels: Mapping[str, Panel], settings: Settings, started: str) -> dict[str, Any]:
     """Record what was run, by whom, when and with which versions, for ``run.json``."""
     return {
-        "imganalysis": __version__,
+        OUR_KEY: __version__,
         "started": started,
         "finished": now(),
-        "user": _user(),
+        "user": user_name(),
         "settings": settings.model_dump(mode="json"),
         "settings_hash": fingerprint(settings),
         "panels": {name: panel.model_dump(mode="json") for name, panel in panels.items()},
@@ -187,7 +283,8 @@ def run_record(panels: Mapping[str, Panel], settings: Settings, started: str) ->
     }
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Name of who runs this, or `unknown`."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no name for the user, as in some containers
