@@ -52,8 +52,8 @@ def rings(
     spacing_um
         Size of a pixel along each axis, um.
     width_um
-        One width for all, or an array that holds the width of nucleus i at i, um; what it has
-        for the background (0) and for numbers that are not there plays no part.
+        One width for all, or an array with one for each nucleus, in ascending order of their
+        numbers, um.
 
     Returns
     -------
@@ -65,21 +65,25 @@ def rings(
     Raises
     ------
     ValueError
-        A nucleus has no width.
+        The widths are not one for all, nor one for each nucleus.
     """
     _one_spacing_per_axis(nuclei, spacing_um)
     widths = np.asarray(width_um, dtype=np.float64)
-    largest = int(nuclei.max(initial=0))
-    if widths.ndim > 1 or (widths.ndim == 1 and widths.size <= largest):
+    numbers = np.unique(nuclei[nuclei > 0])
+    if widths.shape not in ((), numbers.shape):
         raise ValueError(
-            f"expected one width for all nuclei or an array with one at each number up to "
-            f"{largest}, got an array of shape {widths.shape}"
+            f"expected one width for all nuclei or one for each of the {numbers.size}, got an "
+            f"array of shape {widths.shape}"
         )
-    if largest == 0:
-        return np.zeros(nuclei.shape, np.uint32)
+    ring = np.zeros(nuclei.shape, np.uint32)
+    if numbers.size == 0:
+        return ring
     distance, owner = _nearest(nuclei, spacing_um)
-    reach = widths if widths.ndim == 0 else widths[owner]
-    ring = np.where((distance > 0) & (distance <= reach), owner, 0).astype(np.uint32)
+    near = (distance > 0) & (distance <= widths.max())
+    own = owner[near]
+    # By position among the numbers: a table by number would be as long as the largest, 2**32 - 1.
+    reach = widths if widths.ndim == 0 else widths[np.searchsorted(numbers, own)]
+    ring[near] = np.where(distance[near] <= reach, own, 0)
     for axis in range(nuclei.ndim):
         for towards in (slice(1, None), slice(None, -1)):
             here: list[slice] = [slice(None)] * nuclei.ndim
@@ -116,9 +120,11 @@ def ring_widths(
     Returns
     -------
     widths
-        float64 um, the width of nucleus i at i, as `rings` takes them.
+        float64 um, one for each nucleus in ascending order of their numbers, as `rings` takes
+        them.
     """
-    size = np.bincount(nuclei.ravel()) * float(np.prod(spacing_um))
+    _, n_pixels = np.unique(nuclei[nuclei > 0], return_counts=True)
+    size = n_pixels * float(np.prod(spacing_um))
     if nuclei.ndim == 2:
         diameter = np.sqrt(4 * size / np.pi)
     else:
