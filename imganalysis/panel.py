@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from imganalysis.errors import PanelError
-from imganalysis.panel_check import check_panel, panel_notes
+from imganalysis.panel_check import check_panel, markers_needed, panel_notes
+from imganalysis.panel_fractions import check_together
 from imganalysis.panel_match import choose_panel, match_channels
 from imganalysis.settings import Fraction, Model, NotNegative, Positive, Reading, explain
 
 __all__ = [
     "Channel", "Context", "FractionOf", "InRegion", "Lonely", "Lymphoid", "Match", "Measure",
     "Panel", "Phenotype", "Region", "Shape", "Sheet", "Variant", "builtin_panels",
-    "check_panel", "choose_panel", "load_panel", "match_channels", "panel_notes", "panel_path",
+    "check_panel", "check_together", "choose_panel", "load_panel", "markers_needed",
+    "match_channels", "panel_notes", "panel_path",
 ]  # fmt: skip
 
 NAME = r"^[A-Za-z][A-Za-z0-9+_.-]*$"
@@ -101,7 +103,7 @@ class Shape(Model):
 
 
 class InRegion(Model):
-    """The centroid lies in the panel's region (annotated, or by density)."""
+    """The centroid lies in the panel's region."""
 
     kind: Literal["in_region"]
 

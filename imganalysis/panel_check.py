@@ -8,14 +8,17 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import PanelError, SpectralClashError
+from imganalysis.panel_fractions import check_fractions
 from imganalysis.panel_match import own_names, plain
 from imganalysis.tables import UNRESOLVED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from imganalysis.panel import Channel, FractionOf, Panel, Variant
+    from imganalysis.panel import Channel, Context, Panel
 
 CLASH_NM = 15.0
 """Dyes whose excitation and emission peaks both differ by less cannot be told apart."""
@@ -100,7 +103,7 @@ def check_panel(panel: Panel, *, source: str = "") -> None:
         _check_contexts(panel)
         _check_rows(panel)
         _check_table(panel)
-        _check_fractions(panel)
+        check_fractions(panel)
     except PanelError as error:
         raise PanelError(where + error.message) from None
     clash = _first_clash(panel)
@@ -134,6 +137,8 @@ def _check_channels(panel: Panel) -> None:
         raise PanelError("channels: two channels have the same index")
     if panel.death_marker is not None:
         _known_marker(panel, panel.death_marker, "death_marker")
+    if panel.region and not panel.region.positive:
+        raise PanelError("region.positive: name at least one marker, or leave the region out")
     for marker in panel.region.positive if panel.region else ():
         _known_marker(panel, marker, "region.positive")
 
@@ -153,18 +158,16 @@ def _check_contexts(panel: Panel) -> None:
         raise PanelError(f"contexts.{min(clash)}: a marker has this name")
     for name, context in panel.contexts.items():
         place = f"contexts.{name}"
-        markers: tuple[str, ...] = ()
-        if context.kind == "lymphoid":
-            markers = (context.no_trace_of, *context.neighbours_negative)
-        elif context.kind == "sheet":
-            markers = (context.positive, *context.negative)
-        elif context.kind == "lonely_granular":
-            markers = (context.positive,)
-        elif context.kind == "shape":
+        if context.kind in ("in_region", "lonely_granular") and panel.region is None:
+            raise PanelError(
+                f"{place}: a context of kind '{context.kind}' needs the panel's `region`; without "
+                "one it would be unknown in every cell"
+            )
+        if context.kind == "shape":
             limits = (context.min_diameter_um, context.max_diameter_um, context.max_aspect)
             if all(limit is None for limit in limits):
                 raise PanelError(f"{place}: a shape needs a diameter or an aspect")
-        for marker in markers:
+        for marker in _own_markers(context):
             _known_marker(panel, marker, place)
         if context.kind in ("lymphoid", "sheet"):
             shape = panel.contexts.get(context.shape)
@@ -228,34 +231,51 @@ def describe_state(table: RuleTable, state: tuple[int, ...]) -> str:
     return ", ".join([*calls, *contexts])
 
 
-def _check_fractions(panel: Panel) -> None:
-    classes = set(panel.classes)
-    columns = Counter(
-        column
-        for f in panel.fractions
-        for column in (f.name, *(f"{f.name}_{variant}" for variant in f.variants))
-    )
-    for column, n in columns.items():
-        if n > 1:
-            raise PanelError(f"fractions: the column {column} would stand {n} times")
-    if sum(f.endpoint for f in panel.fractions) > 1:
-        raise PanelError("fractions: at most one is the endpoint")
-    for fraction in panel.fractions:
-        parts: dict[str, FractionOf | Variant]
-        parts = {"": fraction, **{f".variants.{k}": v for k, v in fraction.variants.items()}}
-        for suffix, part in parts.items():
-            place = f"fractions.{fraction.name}{suffix}"
-            unknown = sorted({*part.numerator, *part.denominator} - classes)
-            if unknown:
-                raise PanelError(
-                    f"{place}: unknown class {', '.join(unknown)}; "
-                    f"the panel has {', '.join(panel.classes) or 'none'}"
-                )
-            outside = sorted(set(part.numerator) - set(part.denominator))
-            if outside:
-                raise PanelError(
-                    f"{place}: {', '.join(outside)} counted above the line but not below it"
-                )
+def markers_needed(panel: Panel, class_names: Iterable[str]) -> set[str]:
+    """Find the markers that decide whether a cell is of one of some classes.
+
+    Parameters
+    ----------
+    panel
+        Its phenotype table and contexts.
+    class_names
+        Of classes; names that the panel does not have need nothing.
+
+    Returns
+    -------
+    set of str
+        Markers whose call a row of these classes asks for, or whose call or level one of the
+        row's contexts rests on.
+    """
+    wanted = set(class_names)
+    needed: set[str] = set()
+    for row in panel.phenotypes:
+        if row.name in wanted:
+            needed |= {marker for marker, call in row.when.items() if call != "any"}
+            for name in (*row.context, *row.unless):
+                needed |= _context_markers(panel, panel.contexts[name])
+    return needed
+
+
+def _context_markers(panel: Panel, context: Context) -> set[str]:
+    """Markers that a context rests on, those of the region too."""
+    region = set(panel.region.positive) if panel.region else set()
+    if context.kind == "in_region":
+        return region
+    if context.kind == "lonely_granular":
+        return {context.positive} | region
+    return set(_own_markers(context))
+
+
+def _own_markers(context: Context) -> tuple[str, ...]:
+    """Markers that a context itself names."""
+    if context.kind == "lymphoid":
+        return (context.no_trace_of, *context.neighbours_negative)
+    if context.kind == "sheet":
+        return (context.positive, *context.negative)
+    if context.kind == "lonely_granular":
+        return (context.positive,)
+    return ()
 
 
 def _peaks(channel: Channel, dyes: dict[str, tuple[float, float]]) -> tuple[float, float] | None:

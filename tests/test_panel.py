@@ -26,8 +26,10 @@ from imganalysis.panel import (
     Variant,
     builtin_panels,
     check_panel,
+    check_together,
     choose_panel,
     load_panel,
+    markers_needed,
     match_channels,
     panel_notes,
     panel_path,
@@ -173,6 +175,16 @@ def _set(place: list, value):
             "contexts.s: Z is no marker",
         ),
         (_set(["region"], {"positive": ["Z"]}), "region.positive: Z is no marker"),
+        (_set(["region"], {"positive": []}), "region.positive: name at least one marker"),
+        (_set(["contexts", "r"], {"kind": "in_region"}), r"contexts\.r: .*'in_region' needs the"),
+        (
+            _set(["contexts", "r"], {"kind": "lonely_granular", "positive": "A"}),
+            r"contexts\.r: .*'lonely_granular' needs the panel's `region`",
+        ),
+        (_set(["fractions", 0, "name"], "n_all"), "count: the column n_all holds something else"),
+        (_set(["fractions", 0, "count"], "n_fields"), "the column n_fields holds something else"),
+        (_set(["fractions", 0, "count"], "share_hi"), "the column share_hi holds something else"),
+        (_set(["fractions", 0, "name"], "reason"), "the column reason would stand 2 times"),
         (_set(["death_marker"], "DNA"), "death_marker: DNA is no marker"),
         (_set(["fractions", 0, "numerator"], ["b"]), "fractions.share: unknown class b"),
         (_set(["fractions", 0, "numerator"], ["tiny"]), "tiny counted above the line but not"),
@@ -186,6 +198,100 @@ def test_lints_say_what_is_wrong_and_where(tmp_path, change, message):
     with pytest.raises(PanelError, match=message) as caught:
         load_panel(path)
     assert str(path) in str(caught.value)
+
+
+def fraction(name: str, **values) -> dict:
+    return copy.deepcopy(SMALL["fractions"][0]) | {"name": name} | values
+
+
+ALONE = {"numerator": ["a"], "denominator": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["lo", "hi", "naive_lo", "naive_hi", "bound_lo", "bound_hi", "uncapped", "gate", "total_lo",
+     "total_hi", "gate_A_low"],
+)  # fmt: skip
+def test_variants_leave_the_fraction_its_columns(tmp_path, variant):
+    change = _set(["fractions", 0, "variants"], {variant: ALONE})
+    with pytest.raises(
+        PanelError, match=rf"share\.variants\.{variant}: the column share_{variant} "
+    ):
+        load_panel(written(tmp_path, change))
+    change = _set(["fractions", 0, "variants"], {"low": ALONE})
+    assert list(load_panel(written(tmp_path, change)).fractions[0].variants) == ["low"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (fraction("share"), "the column share would stand 2 times"),
+        (fraction("share_lo"), "the column share_lo would stand 2 times"),
+        (fraction("n_all", count="n_other"), "the column n_all holds something else"),
+        (fraction("other", count="share"), "the column share holds something else"),
+        (fraction("other", denominator=["a"]), "n_all counts another denominator already"),
+        (fraction("other", endpoint=True), "at most one is the endpoint"),
+    ],
+)
+def test_fractions_share_no_column(tmp_path, more, message):
+    def change(content):
+        content["fractions"][0]["endpoint"] = "endpoint" in more
+        content["fractions"].append(more)
+
+    with pytest.raises(PanelError, match=message):
+        load_panel(written(tmp_path, change))
+
+
+def with_fractions(name: str, *fractions: dict) -> Panel:
+    return Panel.model_validate(SMALL | {"name": name, "fractions": fractions})
+
+
+def test_panels_of_one_study_agree_on_their_fractions():
+    check_together(load_panel(name) for name in builtin_panels())
+    first = with_fractions("one", fraction("share", endpoint=True, variants={"v": ALONE}))
+    check_together([first, with_fractions("two", fraction("other", denominator=["a"]))])
+    for change, message in (
+        ({"percent": True}, "the fraction share differently: `percent` is false .* and true"),
+        ({"endpoint": False}, "`endpoint` is true in the one and false"),
+        ({"count": "n"}, "`count` is n_all in the one and n in"),
+        ({"variants": {}}, "`variants` is v in the one and none"),
+        ({"variants": {"v": ALONE, "w": ALONE}}, "`variants` is v in the one and v, w in"),
+        ({"name": "other"}, r"different endpoints \(share and other\)"),
+        ({"name": "share_v", "endpoint": False}, "one, two together: .*share_v would stand 2"),
+    ):
+        values = {"endpoint": True, "variants": {"v": ALONE}} | change
+        second = with_fractions("two", fraction(**({"name": "share"} | values)))
+        check_panel(second)
+        with pytest.raises(PanelError, match=message) as caught:
+            check_together([first, second])
+        assert "two" in str(caught.value)
+
+
+def test_classes_need_the_markers_of_their_contexts():
+    panel = load_panel("joint")
+    assert markers_needed(panel, ["T"]) == {"MelanA", "casp3", "CD3", "CD56"}
+    assert markers_needed(panel, ["no such class"]) == set()
+    content = copy.deepcopy(SMALL) | {
+        "channels": [{"marker": "DNA", "role": "nuclei"}, *({"marker": m} for m in "ABCD")],
+        "region": {"positive": ["B", "C"]},
+        "contexts": {
+            "tiny": {"kind": "shape", "max_diameter_um": 8},
+            "here": {"kind": "in_region"},
+            "lone": {"kind": "lonely_granular", "positive": "D"},
+            "sheet": {"kind": "sheet", "positive": "B", "negative": ["D"], "shape": "tiny"},
+            "kin": {
+                "kind": "lymphoid", "shape": "tiny", "no_trace_of": "C",
+                "neighbours_negative": ["D"],
+            },
+        },
+    }  # fmt: skip
+    for context, markers in (
+        ("tiny", ""), ("here", "BC"), ("lone", "BCD"), ("sheet", "BD"), ("kin", "CD"),
+    ):  # fmt: skip
+        for key in ("context", "unless"):
+            row = {"name": "it", "when": {"A": "pos", "B": "any"}, key: {context: True}}
+            made = Panel.model_validate(content | {"phenotypes": [row], "fractions": []})
+            assert markers_needed(made, ["it"]) == {"A", *markers}, (context, key)
 
 
 def test_rows_of_one_class_mean_the_same(tmp_path):
