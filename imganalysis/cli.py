@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ panel_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
+app.command()(train)
 
 PanelOption = Annotated[
     list[str] | None,
@@ -252,24 +254,29 @@ def _run(
     dry_run: bool,
 ) -> None:
     from imganalysis.opening import open_study
-    from imganalysis.pipeline import run_study
+    from imganalysis.pipeline import check_run, run_study
     from imganalysis.quantify.summary import fraction_names
     from imganalysis.report.terminal import Progress, print_plan, print_results
 
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
+        check_run(opened, out, gates_file=gates, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
-    with Progress() as progress:
-        result = run_study(
-            opened,
-            out,
-            settings,
-            gates_file=gates,
-            workers=workers,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    try:
+        with Progress() as progress:
+            result = run_study(
+                opened,
+                out,
+                settings,
+                gates_file=gates,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        typer.echo("imganalysis: stopped; nothing was written", err=True)
+        raise typer.Exit(130) from None
     names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
@@ -345,6 +352,11 @@ def _settings(
     from imganalysis.settings import parse_settings, read_settings
 
     values = read_settings(file) if file else {}
+    # A group without anything under its name is read as None.
+    values = {group: {} if found is None else found for group, found in values.items()}
+    for group, found in values.items():
+        if not isinstance(found, dict):
+            raise SettingsError(f"{file}: {group}: expected names and values, found {found!r}")
     for group, options in {"reading": reading, **groups}.items():
         given = {name: value for name, value in options.items() if value is not None}
         if given:
@@ -352,7 +364,7 @@ def _settings(
     if nuclei is not None:
         from imganalysis.reading import split_page
 
-        if "segmentation" in values:
+        if values.get("segmentation"):
             raise SettingsError(
                 "--nuclei gives the nuclei; --nucleus-diameter, --sensitivity and a "
                 "segmentation in the settings file would be without effect: leave one out"
@@ -371,9 +383,6 @@ def main() -> None:
     except ImganalysisError as error:
         typer.echo(f"imganalysis: {error}", err=True)
         sys.exit(1 if isinstance(error, ImageError) else 2)
-    except KeyboardInterrupt:
-        typer.echo("imganalysis: stopped; nothing half-written is left", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.quantify.summary import markers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from imganalysis.pipeline import FieldResult
+    from imganalysis.quantify.summary import Counts
     from imganalysis.study import Field, Study
 
 FACTS = (
@@ -35,7 +37,7 @@ STATUS = {
 def field_table(
     study: Study,
     results: Sequence[FieldResult],
-    counts: pd.DataFrame,
+    counts: Counts,
     region_mm2: Mapping[str, float],
     excluded: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -48,7 +50,8 @@ def field_table(
     results
         Of the first half, for the fields that could be tried.
     counts
-        Evaluable cells per field and class.
+        Evaluable cells per field and class; a class that the field's panel does not have, or
+        that a marker without a gate decides on, is empty.
     region_mm2
         Field -> counted area of the region.
     excluded
@@ -59,11 +62,28 @@ def field_table(
     table = pd.DataFrame(rows)
     names = table[t.FIELD]
     table["region_mm2"] = [region_mm2.get(name, float("nan")) for name in names]
-    for part in (excluded.add_prefix("n_"), counts.add_prefix("n_class_")):
+    known = _known(counts, study, by_name)
+    for part in (excluded.add_prefix("n_"), known.add_prefix("n_class_")):
         aligned = part.reindex(names).reset_index(drop=True)
         table = pd.concat([table, aligned.astype("Int64")], axis=1)
     flags = table.pop("flags")
     table["flags"] = flags
+    return table
+
+
+def _known(counts: Counts, study: Study, results: Mapping[str, FieldResult]) -> pd.DataFrame:
+    """Take the counts of the classes that a field could show."""
+    table = counts.called.astype("Int64")
+    for name in table.index:
+        panel = study.panels[results[name].field.panel]
+        ungated = {marker for label, marker in counts.ungated if label == name}
+        hidden = [
+            column
+            for column in table.columns
+            if column != t.UNRESOLVED
+            and (column not in panel.classes or markers_of(panel, [column]) & ungated)
+        ]
+        table.loc[name, hidden] = pd.NA
     return table
 
 
@@ -119,10 +139,10 @@ def _relative(path: Path, root: Path) -> str:
 
 def exclusion_table(fields: pd.DataFrame) -> pd.DataFrame:
     """Objects that were not counted: one row per field and reason."""
-    keys = ["biopsy", t.FIELD, "panel"]
+    keys = ["biopsy", t.FIELD, "panel", "role"]
     rows = [
         {**{key: field[key] for key in keys}, "reason": word, "n_objects": int(field[f"n_{word}"])}
-        for _, field in fields[fields["status"] == "analysed"].iterrows()
+        for _, field in fields[fields["status"].isin(["analysed", "control"])].iterrows()
         for word in t.EXCLUSIONS
         if field[f"n_{word}"] > 0
     ]

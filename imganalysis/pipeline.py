@@ -189,7 +189,7 @@ def analyse_study(
         time=now(),
         version=__version__,
     )
-    fields = field_table(study, results, judged.counts.called, judged.region_mm2, judged.excluded)
+    fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
     samples = fields[fields["role"] == "sample"].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
@@ -211,6 +211,19 @@ def _place(where: Field) -> dict[str, str]:
     values: tuple[str, ...] = (where.name, where.biopsy, where.section, where.role)
     values += (where.panel, where.batch, where.acquisition)
     return dict(zip(PLACE, values, strict=True))
+
+
+def check_run(
+    study: Study, out: Path, *, gates_file: Path | None = None, overwrite: bool = False
+) -> tuple[Gate, ...] | None:
+    """Find what would stop a run before it starts; gives the gates of the file, if any.
+
+    Parameters and errors are those of `run_study`.
+    """
+    if not study.samples:
+        raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
+    check_target(out, overwrite=overwrite)
+    return read_gates(gates_file, study.panels.values()) if gates_file else None
 
 
 def run_study(
@@ -253,10 +266,7 @@ def run_study(
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
-    if not study.samples:
-        raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
-    check_target(out, overwrite=overwrite)
-    gates = read_gates(gates_file, study.panels.values()) if gates_file else None
+    gates = check_run(study, out, gates_file=gates_file, overwrite=overwrite)
     started = now()
     with result_folder(out, overwrite=overwrite) as folder:
         tasks = [
@@ -285,6 +295,7 @@ def run_study(
             {
                 **run_record(study.panels, settings, started),
                 "study": {"root": str(study.root), "from": study.source},
+                "gates_file": None if gates_file is None else file_hash(gates_file),
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "errors": {r.field.name: r.trace for r in results if r.trace},
                 "overlays_not_drawn": undrawn,

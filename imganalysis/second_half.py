@@ -47,7 +47,7 @@ class Judged:
     counts
         Evaluable cells per field and class.
     excluded
-        Objects per field and reason of exclusion.
+        Objects per field and reason of exclusion, of controls too.
     region_mm2
         Field -> counted area of the region, of panels that have one.
     gates
@@ -113,7 +113,7 @@ def judge(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
         {name: table for part in parts for name, table in _by_field(part.cells).items()},
         _counts(parts, names, panels, used),
-        tally_exclusions(cells, names),
+        tally_exclusions(list(objects.values()), pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
         frozenset(

@@ -48,7 +48,6 @@ CELL_COLUMNS: dict[str, str] = {
     BATCH: "staining batch",
     ACQUISITION: "acquisition setting",
     LABEL: "number of the object in labels/, from 1",
-    CELL_ID: "number of the cell; fragments of one nucleus share it",
     Z: "um from the middle of the first plane; stacks left in 3-D only",
     Y: "um from the middle of the uppermost pixel",
     X: "um from the middle of the leftmost pixel",

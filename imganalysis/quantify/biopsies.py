@@ -107,6 +107,9 @@ def _row(
         "tissue_mm2": done["tissue_mm2"].sum(min_count=max(1, len(done))),
         "region_mm2": done["region_mm2"].where(done["tissue_mm2"].notna()).sum(min_count=1),
     }
+    for panel in panels:
+        of_panel = done[done["panel"] == panel]["tissue_mm2"]
+        row[f"tissue_{panel}_mm2"] = of_panel.sum(min_count=max(1, len(of_panel)))
     row |= gates
     row |= {f"n_{word}": int(done[f"n_{word}"].sum()) for word in t.EXCLUSIONS}
     row["n_unresolved"] = int(counts.called.loc[list(done[t.FIELD]), t.UNRESOLVED].sum())

@@ -182,8 +182,9 @@ def cluster_density(
 
     Notes
     -----
-    Ratio estimator over fields; exact Poisson interval (Garwood, Biometrika 1936;28:437) at
-    count / DEFF, widened by the t quantile of m - 1 degrees of freedom.
+    Ratio estimator over fields; score interval of a Poisson count at count / DEFF with the t
+    quantile of m - 1 degrees of freedom. The naive interval is exact (Garwood, Biometrika
+    1936;28:437).
     """
     xs, areas_ = _clusters(counts, areas)
     m, area = len(areas_), float(areas_.sum())
@@ -191,15 +192,15 @@ def cluster_density(
         return Estimate()
     n = float(xs.sum())
     density = n / area
-    alpha = 1 - confidence
-    naive_lo, naive_hi = _poisson(n, alpha)
+    naive_lo, naive_hi = _garwood(n, 1 - confidence)
+    z = float(stats.norm.ppf(0.5 + confidence / 2))
     if m == 1 or n == 0:
         deff, method = deff_default, "poisson_deff_default"
     else:
         variance = m / (m - 1) * float(np.sum((xs - density * areas_) ** 2)) / area**2
         deff, method = max(1.0, variance / (density / area)), "poisson_deff_t"
-        alpha = float(2 * stats.norm.sf(stats.t.ppf(0.5 + confidence / 2, m - 1)))
-    lo, hi = _poisson(n / deff, alpha)
+        z = float(stats.t.ppf(0.5 + confidence / 2, m - 1))
+    lo, hi = _poisson_score(n / deff, z)
     return Estimate(
         density,
         lo * deff / area,
@@ -212,6 +213,12 @@ def cluster_density(
     )
 
 
-def _poisson(n: float, alpha: float) -> tuple[float, float]:
+def _garwood(n: float, alpha: float) -> tuple[float, float]:
     lo = float(stats.chi2.ppf(alpha / 2, 2 * n) / 2) if n > 0 else 0.0
     return lo, float(stats.chi2.ppf(1 - alpha / 2, 2 * n + 2) / 2)
+
+
+def _poisson_score(n: float, z: float) -> tuple[float, float]:
+    """Means under which n is z standard deviations off; finite for any z."""
+    centre, half = n + z * z / 2, z * float(np.sqrt(n + z * z / 4))
+    return (0.0 if n == 0 else max(0.0, centre - half)), centre + half

@@ -99,3 +99,22 @@ def test_density_of_nothing() -> None:
     assert cluster_density([0, 0], [1.0, 1.0]).value == 0
     assert cluster_density([0, 0], [1.0, 1.0]).hi > 1
     assert math.isnan(cluster_density([0], [0.0]).value)
+
+
+def test_density_of_two_fields_is_wide_and_finite() -> None:
+    e = cluster_density([10, 40], [0.05, 0.05])
+    assert 0 <= e.lo < e.value < e.hi < math.inf
+    assert e.hi > 5 * e.value
+
+
+def test_density_interval_covers() -> None:
+    """Negative binomial counts in five fields."""
+    rng = np.random.default_rng(3)
+    good = naive = 0
+    for _ in range(400):
+        x = rng.poisson(rng.gamma(4, 40 / 4, 5))
+        e = cluster_density(x, np.ones(5))
+        good += e.lo <= 40 <= e.hi
+        naive += e.naive_lo <= 40 <= e.naive_hi
+    assert 0.90 <= good / 400 <= 0.99
+    assert naive / 400 < 0.6
