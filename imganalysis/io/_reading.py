@@ -80,7 +80,8 @@ def read_stack(
     axes
         As in `list_series`.
     pixel_size
-        In um; wins over the file's. What the file says instead is kept in the note.
+        In um; wins over the file's. What the file says instead is kept in the note. The file's
+        step between planes stays where none is given.
     allow_rgb
         Read a colour image too, its samples as channels, with the flag ``rgb``.
     backend
@@ -173,7 +174,11 @@ def _pixel_size(path: Path, found: PixelSize, given: PixelSize | None) -> PixelS
     if found.known and found.as_tuple() != given.as_tuple():
         sizes = zip("zyx", found.as_tuple(), strict=True)
         note = f"the file says {', '.join(f'{a} {v:.6g}' for a, v in sizes if v)} um"
-    return replace(given, origin="user", note=note)
+    z = given.z
+    if z is None and found.z is not None:
+        z = found.z
+        note += f"{'; ' if note else ''}z is the file's"
+    return replace(given, z=z, origin="user", note=note)
 
 
 def _lazily(request: Request, facts: Facts) -> Any:

@@ -156,6 +156,20 @@ def test_the_users_size_wins_whole(tmp_path: Path) -> None:
     assert (same.origin, same.note) == ("user", "")
 
 
+def test_a_size_given_for_the_plane_leaves_the_files_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    metadata = {"unit": "um", "spacing": 0.7, "axes": "ZYX"}
+    stack = np.zeros((3, 20, 30), dtype=np.uint16)
+    tifffile.imwrite(path, stack, imagej=True, resolution=(4, 4), metadata=metadata)
+    found = read_stack(path, pixel_size=PixelSize(None, 0.2, 0.2)).pixel_size
+    assert found.as_tuple() == (pytest.approx(0.7), 0.2, 0.2)
+    assert found.origin == "user"
+    assert found.note == "the file says z 0.7, y 0.25, x 0.25 um; z is the file's"
+    whole = read_stack(path, pixel_size=PixelSize(0.5, 0.2, 0.2)).pixel_size
+    assert whole.as_tuple() == (0.5, 0.2, 0.2)
+    assert whole.note == "the file says z 0.7, y 0.25, x 0.25 um"
+
+
 @pytest.mark.parametrize("bad", [0.0, -0.5, 500.0, float("nan")])
 def test_the_users_size_is_checked(tmp_path: Path, bad: float) -> None:
     path = tmp_path / "a.tif"
