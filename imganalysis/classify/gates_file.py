@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from imganalysis import tables as t
-from imganalysis.classify.gates import ALL, FormerGate, Gate
+from imganalysis.classify.gates import ALL, FormerGate, Gate, select_gate
 from imganalysis.errors import GatesError
 from imganalysis.settings import explain
 
@@ -79,7 +80,11 @@ def write_gates(path: Path, gates: Sequence[Gate]) -> None:
     t.write_atomic(path, lambda temporary: _write(temporary, text))
 
 
-def adopt_gates(given: Sequence[Gate], computed: Sequence[Gate]) -> tuple[Gate, ...]:
+def adopt_gates(
+    given: Sequence[Gate],
+    computed: Sequence[Gate],
+    places: Iterable[tuple[str, str, str]] = (),
+) -> tuple[Gate, ...]:
     """Let gates that somebody set go before those that controls set.
 
     Parameters
@@ -88,32 +93,57 @@ def adopt_gates(given: Sequence[Gate], computed: Sequence[Gate]) -> tuple[Gate, 
         From a gates file, or set by hand.
     computed
         One per panel, batch, acquisition and column, from `gates_from_controls`.
+    places
+        Further (panel, batch, acquisition) that the study has, for which no gate was computed:
+        those of fields that failed.
 
     Returns
     -------
     tuple of Gate
-        One for each of `computed`; where a given gate replaces it, what it was is appended to
-        `previous`.
+        One for each of `computed`, as `change_gate` makes it of the given gate that fits best.
+        A given gate without a value replaces none.
 
     Raises
     ------
     GatesError
-        Two given gates fit equally well.
+        Two given gates fit equally well, or one fits nowhere in the study.
     """
-    from imganalysis.classify.gates import select_gate
-
+    _check_places(given, computed, list(places))
+    valued = [gate for gate in given if gate.value is not None]
     out = []
     for old in computed:
         place = {"panel": old.panel, "batch": old.batch, "acquisition": old.acquisition}
-        new = select_gate(given, old.marker, old.column, **place)
+        new = select_gate(valued, old.marker, old.column, **place)
         out.append(old if new is None else change_gate(old, new))
     return tuple(out)
 
 
 def change_gate(old: Gate, new: Gate) -> Gate:
-    """Put a new gate in the place of an old one and append the old one to its history."""
+    """Put a new gate in the place of an old one and append the old one to its history.
+
+    Parameters
+    ----------
+    old
+        As computed, or as it was so far; its place, column and unit stay.
+    new
+        With a value.
+
+    Returns
+    -------
+    Gate
+        Where the new gate says of a control what the old one says too, the old one with the
+        new one's `band`. Else the new value, band, user, time and version, with the method
+        ``file`` where the new gate has that, otherwise ``manual``. Percentile, n, standard
+        error, false positives and sources, which speak of a control's gate, are then dropped.
+        User, time and version of a gate that only claims to be a control's are not those of
+        its value; it takes those of the old gate.
+    """
     history = tuple(dict.fromkeys((*old.previous, *new.previous)))
-    if (old.value, old.method) != (new.value, new.method):
+    band = {"band": new.band}
+    same = _same_value(old, new) and old.method == new.method
+    if same and old.method == "control_percentile":
+        return old.model_copy(update={**band, "previous": history})
+    if not same:
         former = FormerGate(
             value=old.value,
             method=old.method,
@@ -122,15 +152,62 @@ def change_gate(old: Gate, new: Gate) -> Gate:
             version=old.version,
         )
         history = (*history, former)
-    return new.model_copy(
-        update={
-            "panel": old.panel,
-            "batch": old.batch,
-            "acquisition": old.acquisition,
-            "column": old.column,
-            "unit": old.unit,
-            "previous": history,
-        }
+    stamp = new if new.method in ("file", "manual") else old
+    # Built anew and not copied, so that nothing is kept that is not named here.
+    return Gate(
+        marker=old.marker,
+        panel=old.panel,
+        batch=old.batch,
+        acquisition=old.acquisition,
+        column=old.column,
+        value=new.value,
+        unit=old.unit,
+        method="file" if new.method == "file" else "manual",
+        **band,
+        previous=history,
+        user=stamp.user,
+        time=stamp.time,
+        version=stamp.version,
+    )
+
+
+def _same_value(a: Gate, b: Gate) -> bool:
+    if a.value is None or b.value is None:
+        return a.value is b.value
+    # Room for another machine's last digit, which nobody edits.
+    return math.isclose(a.value, b.value, rel_tol=1e-9)
+
+
+def _check_places(
+    given: Sequence[Gate], computed: Sequence[Gate], places: list[tuple[str, str, str]]
+) -> None:
+    """Refuse gates for cells that the study does not have."""
+    nowhere = [
+        gate
+        for gate in given
+        if not any(
+            gate.marker == old.marker
+            and gate.fits(old.panel, old.column, old.batch, old.acquisition)
+            for old in computed
+        )
+        and not any(
+            gate.fits(panel, gate.column, batch, acquisition)
+            for panel, batch, acquisition in places
+        )
+    ]
+    if not nowhere:
+        return
+    entries = "; ".join(
+        f"{g.marker} (panel {g.panel}, batch {g.batch}, acquisition {g.acquisition}, "
+        f"column {g.column})"
+        for g in nowhere
+    )
+    known = sorted({(g.panel, g.batch, g.acquisition) for g in computed} | set(places))
+    shown = "; ".join(f"panel {p}, batch {b}, acquisition {a}" for p, b, a in known) or "none"
+    columns = ", ".join(dict.fromkeys(g.column for g in computed)) or "none"
+    raise GatesError(
+        f"gates that fit no sample of the study: {entries}. The study has {shown}; it gates "
+        f"{columns}. Correct these gates, or take them out"
     )
 
 

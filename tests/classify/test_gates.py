@@ -302,3 +302,79 @@ def test_a_gate_set_by_hand_keeps_what_it_was():
     assert [p.value for p in again.previous] == [computed[0].value, 7.0]
     same, _ = adopt_gates([a], (a, b))
     assert same.previous == a.previous
+
+
+def adopted_from_file(folder, computed, edit):
+    """The gates of a run's file, edited and given back to the next run."""
+    path = folder / "gates.json"
+    write_gates(path, computed)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content["gates"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return adopt_gates(read_gates(path, [PANEL]), computed)
+
+
+def test_an_edited_gate_does_not_pass_for_a_control_s(tmp_path):
+    computed = control_gates(
+        stained(background(500, 1)), stained([5.0]), hashes={"c0": "ab"}, user="a", time="now"
+    )
+    assert computed[0].control_fpr is not None and computed[0].sources
+    assert adopted_from_file(tmp_path, computed, lambda gates: None) == computed
+    a, b = adopted_from_file(tmp_path, computed, lambda gates: gates[0].update(value=7.5))
+    assert b == computed[1]
+    assert (a.value, a.method) == (7.5, "manual")
+    left = (a.percentile, a.se, a.n, a.control_fpr, a.sources, a.reason)
+    assert left == (None, None, 0, None, (), "")
+    assert [(p.value, p.method) for p in a.previous] == [(computed[0].value, "control_percentile")]
+    edit = {"value": 7.5, "method": "file"}
+    a, _ = adopted_from_file(tmp_path, computed, lambda gates: gates[0].update(edit))
+    assert (a.value, a.method, a.percentile, a.n) == (7.5, "file", None, 0)
+    # What a file says of a control is not taken from it; a band may be set.
+    edit = {"se": 0.0, "n": 9, "band": 0.3}
+    a, _ = adopted_from_file(tmp_path, computed, lambda gates: gates[0].update(edit))
+    assert a == computed[0].model_copy(update={"band": 0.3})
+
+
+def test_a_control_s_gate_from_elsewhere_is_no_control_here():
+    elsewhere = control_gates(stained(background(500, 1)), stained([5.0]), user="a")
+    here = control_gates(stained([]), stained([5.0]), user="b")
+    assert here[0].method == "none"
+    a, _ = adopt_gates(elsewhere[:1], here)
+    assert (a.value, a.method, a.percentile, a.n) == (elsewhere[0].value, "manual", None, 0)
+    assert (a.reason, a.user) == ("", "b")
+    assert [p.method for p in a.previous] == ["none"]
+
+
+def test_a_gate_without_a_value_replaces_none():
+    computed = control_gates(stained(background(500, 1)), stained([5.0]))
+    none = Gate(marker="A", panel="p", batch="1", method="none", reason="no_control")
+    assert adopt_gates([none], computed) == computed
+    a, _ = adopt_gates([none, Gate(marker="A", value=3.0)], computed)
+    assert (a.value, a.method) == (3.0, "file")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch": "7"}, {"acquisition": "y"}, {"panel": "q"}, {"column": "A_cell_mean"},
+     {"marker": "Z"}, {"batch": "7", "value": None, "method": "none", "reason": "no_control"}],
+)  # fmt: skip
+def test_a_gate_that_fits_nowhere_is_refused(wrong):
+    computed = control_gates(stained(background(500, 1)), stained([5.0]))
+    given = [Gate(**({"marker": "A", "value": 3.0} | wrong)), Gate(marker="B", value=2.0)]
+    message = (
+        r"fit no sample of the study: (A|Z) \(panel .*\)\. The study has panel p, batch 1, acqu"
+    )
+    with pytest.raises(GatesError, match=message) as caught:
+        adopt_gates(given, computed)
+    assert all(
+        str(word) in caught.value.message for word in (*wrong.values(),) if word in ("7", "y")
+    )
+    assert "B (panel" not in caught.value.message
+
+
+def test_a_gate_for_fields_that_failed_is_no_mistake():
+    computed = control_gates(stained(background(500, 1)), stained([5.0]))
+    given = [Gate(marker="A", batch="7", value=3.0)]
+    assert adopt_gates(given, computed, places=[("p", "7", "x")]) == computed
+    with pytest.raises(GatesError, match=r"batch 7, .*The study has .*; panel p, batch 8"):
+        adopt_gates(given, computed, places=[("p", "8", "x")])
