@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+GUARD = (
+    "each one runs the script that was started again. Put what the script does under "
+    'if __name__ == "__main__": or give workers=1 (--workers 1)'
+)
+"""What to do where a script starts itself again."""
+
 
 def default_workers() -> int:
     """Processors that this process may use."""
@@ -34,6 +40,9 @@ def run_tasks(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
     """Run a function on each item, in any order, and give the results in the items' order.
+
+    The processes start afresh and import the script that was started: one that calls this, by
+    whatever way, does so under ``if __name__ == "__main__":``, or with one worker.
 
     Parameters
     ----------
@@ -56,7 +65,8 @@ def run_tasks(
     Raises
     ------
     SettingsError
-        Fewer than one worker.
+        Fewer than one worker; or several, and processes cannot be started, as from a script
+        without the guard.
     """
     workers = default_workers() if workers is None else workers
     if workers < 1:
@@ -69,8 +79,12 @@ def run_tasks(
             if progress:
                 progress(number, total)
         return results
+    if multiprocessing.parent_process() is not None:
+        raise SettingsError(f"processes cannot be started from one of them: {GUARD}")
     found: dict[int, Result] = {}
     _pool(function, items, list(range(total)), min(workers, total), found, progress)
+    if not found and not _can_start():
+        raise SettingsError(f"processes end before they do anything: {GUARD}")
     # A dead process takes its neighbours' tasks along. Each one left runs again, alone.
     for index in range(total):
         if index not in found:
@@ -79,6 +93,17 @@ def run_tasks(
             if progress:
                 progress(len(found), total)
     return [found[index] for index in range(total)]
+
+
+def _can_start() -> bool:
+    """Whether a process can be started that does nothing."""
+    found: dict[int, None] = {}
+    _pool(_nothing, [None], [0], 1, found, None)
+    return bool(found)
+
+
+def _nothing(item: None) -> None:
+    return item
 
 
 def _pool(

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from imganalysis.engine import run_tasks
 from imganalysis.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRIPT = """
+import os
+from imganalysis.engine import run_tasks
+
+def dies(number):
+    os._exit(9)
+
+def call():
+    print("results", run_tasks({function}, [1, -2, 3], workers={workers}, lost=str))
+
+{start}
+    call()
+"""
+
+
+def started(folder: Path, **parts: object) -> subprocess.CompletedProcess[str]:
+    """Run a script as a user writes it."""
+    path = folder / "script.py"
+    path.write_text(SCRIPT.format(**parts))
+    return subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def slow_first(number: int) -> int:
@@ -47,3 +77,37 @@ def test_a_process_that_dies_costs_its_own_item_only() -> None:
 def test_no_workers() -> None:
     with pytest.raises(SettingsError, match="workers must be 1 or more, got 0"):
         run_tasks(minus, [1], workers=0, lost=minus)
+
+
+def test_a_script_without_the_guard_is_told_of_it(tmp_path: Path) -> None:
+    done = started(tmp_path, function="abs", workers=2, start="if True:")
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "results" not in done.stdout
+    assert "SettingsError: processes end before they do anything" in last
+    assert 'if __name__ == "__main__":' in last
+
+
+def test_a_script_with_the_guard_or_one_worker_runs(tmp_path: Path) -> None:
+    guard = 'if __name__ == "__main__":'
+    for start, workers in ((guard, 2), ("if True:", 1)):
+        done = started(tmp_path, function="abs", workers=workers, start=start)
+        assert done.stdout.strip() == "results [1, 2, 3]", done.stderr
+
+
+def test_where_every_item_kills_its_process_each_is_lost(tmp_path: Path) -> None:
+    guard = 'if __name__ == "__main__":'
+    done = started(tmp_path, function="dies", workers=2, start=guard)
+    assert done.stdout.strip() == "results ['1', '-2', '3']", done.stderr
+
+
+def nested(number: int) -> str:
+    try:
+        return str(run_tasks(minus, [number, 2], workers=2, lost=minus))
+    except SettingsError as error:
+        return f"refused: {error}"
+
+
+def test_processes_start_no_processes() -> None:
+    assert multiprocessing.parent_process() is None
+    results = run_tasks(nested, [1, 2], workers=2, lost=str)
+    assert all(text.startswith("refused: processes cannot be started") for text in results)
