@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_evaluate import evaluate, parse_pixel_size
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
 
@@ -29,6 +30,7 @@ panel_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
+app.command()(evaluate)
 app.command()(train)
 
 PanelOption = Annotated[
@@ -230,7 +232,7 @@ def run(
             "time": time,
             "allow_rgb": allow_rgb or None,
             "backend": None if reader == "auto" else reader,
-            "pixel_size": _parse_pixel_size(pixel_size),
+            "pixel_size": parse_pixel_size(pixel_size),
         },
         file=settings,
         projection={"section_um": section_um},
@@ -322,23 +324,6 @@ def simulate(
             out, recipe=recipe, plan=plan, seed=seed, overwrite=overwrite, progress=progress
         )
     typer.echo(f"{out}: written. Analyse it: imganalysis run {out} --out RESULTS")
-
-
-def _parse_pixel_size(text: str | None) -> tuple[float | None, float, float] | None:
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) == 2:
-        return (None, values[0], values[1])
-    if len(values) == 3:
-        return (values[0], values[1], values[2])
-    raise SettingsError(
-        f"--pixel-size: expected Y,X or Z,Y,X in um, e.g. 0.23,0.23 or 0.5,0.23,0.23; "
-        f"found {text!r}"
-    )
 
 
 def _settings(

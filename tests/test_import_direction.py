@@ -17,12 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
-GROUND = frozenset({"tables", "panel", "panel_check", "panel_match", "settings", "stack"})
+GROUND = frozenset(
+    {"tables", "panel", "panel_check", "panel_fractions", "panel_match", "settings", "stack"}
+)
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
-    "pipeline opening reading first_half second_half field_table pictures results".split()
+    "pipeline opening reading first_half second_half field_table pictures results "
+    "training_data annotated evaluating".split()
 )
 READING = frozenset({"io"})
 
@@ -30,6 +33,7 @@ BELOW_STEPS = GROUND | {"errors"}
 BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
+COMMANDS = frozenset({"cli_train", "cli_evaluate"})  # of the command line, one file each
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -41,7 +45,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "cohort": BELOW_SHOWN,
     "report": BELOW_SHOWN | READING,
     **dict.fromkeys(PIPELINE, BELOW_CLI),
-    "cli": BELOW_CLI,
+    **dict.fromkeys(COMMANDS, BELOW_CLI),
+    "cli": BELOW_CLI | COMMANDS,
     "napari_imganalysis": BELOW_CLI,
 }
 
@@ -53,7 +58,7 @@ IMAGE_FILES = (
 ).split()
 ONLY_IN: dict[str, frozenset[str]] = {
     **dict.fromkeys(("matplotlib", "rich"), frozenset({"report"})),
-    **dict.fromkeys(("typer",), frozenset({"cli"})),
+    **dict.fromkeys(("typer",), COMMANDS | {"cli"}),
     **dict.fromkeys(SCREENS, frozenset({"napari_imganalysis"})),
     **dict.fromkeys(IMAGE_FILES, READING),
 }

@@ -1,0 +1,303 @@
+"""How good a segmentation is on annotated images: find nuclei, compare, pool."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis import tables as t
+from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
+from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
+from imganalysis.segment import segment_nuclei
+from imganalysis.segment.diameter import estimate_diameter
+from imganalysis.segment.scores import (
+    THRESHOLDS,
+    Counts,
+    Overlap,
+    count,
+    overlap,
+    size_tertiles,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from imganalysis.settings import ScikitImageMethod
+    from imganalysis.stack import PixelSize
+
+    Finder = Callable[[NDArray[Any], tuple[float, ...], ScikitImageMethod], NDArray[np.uint32]]
+
+FLAGS, REASON, MESSAGE = "flags", "reason", "message"
+DIAMETER, DIAMETER_FROM = "diameter_px", "diameter_from"
+FLAT = "flat"
+
+_WARM_PX = 64
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is known of the images' scale; the default is to ask each image.
+
+    Parameters
+    ----------
+    pixel_size
+        Of all images, um; wins over what the files say.
+    diameter_px
+        Of a typical nucleus, pixels along X, in all images.
+    estimate
+        Estimate the diameter of an image that has neither; else such an image is refused.
+    """
+
+    pixel_size: PixelSize | None = None
+    diameter_px: float | None = None
+    estimate: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a segmentation on annotated images.
+
+    Parameters
+    ----------
+    table
+        One row per image: its files, the diameter and where it is from (``pixel size``,
+        ``given``, ``estimated``), scores; ``reason`` and ``message`` where it failed.
+    pooled
+        Sum of the counts of all images.
+    sizes
+        The same for the tertiles of the true objects' size in pixels.
+    pixels, seconds
+        Pixels of all images, and the time in which nuclei were found in them, reading and
+        scoring apart.
+    unpaired
+        Images without a mask and masks without an image, by name.
+    """
+
+    table: pd.DataFrame
+    pooled: Counts
+    sizes: dict[str, Counts]
+    pixels: int
+    seconds: float
+    unpaired: tuple[str, ...]
+
+    @property
+    def n_failed(self) -> int:
+        """Images that could not be evaluated."""
+        return int((self.table[REASON] != "").sum())
+
+    def scores(self) -> dict[str, Any]:
+        """Give all pooled scores as plain values for JSON."""
+        return {
+            **self.pooled.as_dict(),
+            "mpx_per_s": self.pixels / 1e6 / self.seconds if self.seconds else None,
+            "n_images": len(self.table) - self.n_failed,
+            "n_failed": self.n_failed,
+            "by_size": {name: counts.as_dict() for name, counts in self.sizes.items()},
+        }
+
+
+@dataclass(frozen=True)
+class _Result:
+    overlap: Overlap
+    pixels: int
+    seconds: float
+    diameter_px: float
+    diameter_from: str
+    flags: str
+
+
+def evaluate(
+    images: Path,
+    masks: Path,
+    settings: ScikitImageMethod,
+    *,
+    scale: Scale | None = None,
+    limit: int | None = None,
+    find: Finder = segment_nuclei,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Find nuclei in annotated images and compare them with the annotation.
+
+    Parameters
+    ----------
+    images, masks
+        As for `pairs_of`.
+    settings
+        Of the method.
+    scale
+        What is known of the images' scale.
+    limit
+        Only so many images, the first by name.
+    find
+        Finds nuclei: (image, spacing in um, settings) to labels.
+    progress
+        Called with (step, done, total) after each image.
+
+    Returns
+    -------
+    Evaluation
+        An image that cannot be evaluated has its reason in the table and is in no score.
+
+    Raises
+    ------
+    SettingsError
+        Nothing to evaluate, or an impossible scale.
+
+    Notes
+    -----
+    An image without a scale is taken to show nuclei of ``nucleus_diameter_um``: its pixels
+    get the size at which its diameter in pixels is that long.
+    """
+    scale = scale or Scale()
+    if scale.diameter_px is not None and not 1 <= scale.diameter_px < np.inf:
+        raise SettingsError(f"a nucleus is 1 pixel or more across, got {scale.diameter_px}")
+    if limit is not None and limit < 1:
+        raise SettingsError(f"the limit is a number of images, 1 or more; got {limit}")
+    pairs, unpaired = pairs_of(Path(images), Path(masks))
+    rows: list[dict[str, Any]] = []
+    results: list[_Result] = []
+    for number, (image, mask) in enumerate(pairs[:limit], start=1):
+        row: dict[str, Any] = {IMAGE: image.name, MASK: mask.name}
+        try:
+            one = _one_image(image, mask, settings, scale, find, warm=bool(results))
+        except ImganalysisError as error:
+            row |= {REASON: error.reason, MESSAGE: error.message}
+        else:
+            results.append(one)
+            row |= _row(one)
+        rows.append(row)
+        if progress:
+            progress("images", number, len(pairs[:limit]))
+    overlaps = [one.overlap for one in results]
+    return Evaluation(
+        _table(rows),
+        sum(map(count, overlaps), Counts()),
+        {
+            name: sum((count(one, sizes=limits) for one in overlaps), Counts())
+            for name, limits in size_tertiles(overlaps).items()
+        },
+        sum(one.pixels for one in results),
+        sum(one.seconds for one in results),
+        unpaired,
+    )
+
+
+def _one_image(
+    image_path: Path,
+    mask_path: Path,
+    settings: ScikitImageMethod,
+    scale: Scale,
+    find: Finder,
+    *,
+    warm: bool,
+) -> _Result:
+    image, truth, size = read_annotated(image_path, mask_path, pixel_size=scale.pixel_size)
+    if not warm:
+        # Loads what the method needs (a model, compiled code), so that it is not timed.
+        corner = image[(..., slice(_WARM_PX), slice(_WARM_PX))]
+        find(corner, (settings.nucleus_diameter_um / 20,) * image.ndim, settings)
+    start = time.perf_counter()
+    spacing, diameter, origin = _spacing(image, size, settings, scale, image_path)
+    if np.isfinite(diameter):
+        found = find(image, spacing, settings)
+    else:
+        found = np.zeros(image.shape, np.uint32)
+    seconds = time.perf_counter() - start
+    return _Result(
+        overlap(truth, found),
+        image.size,
+        seconds,
+        diameter,
+        origin,
+        "" if np.isfinite(image).any() and np.nanmin(image) < np.nanmax(image) else FLAT,
+    )
+
+
+def _spacing(
+    image: NDArray[Any],
+    size: PixelSize,
+    settings: ScikitImageMethod,
+    scale: Scale,
+    path: Path,
+) -> tuple[tuple[float, ...], float, str]:
+    """Size of a pixel along each axis, um; the diameter in pixels along X; where it is from."""
+    known = size.as_tuple()[-image.ndim :]
+    spacing = tuple(value for value in known if value is not None)
+    if image.ndim == 3 and len(spacing) < 3:
+        raise PixelSizeError(
+            f"{path}: a stack of {image.shape[0]} planes needs the size of its pixels, um; "
+            "give it as Z,Y,X"
+        )
+    if len(spacing) == image.ndim and scale.diameter_px is None:
+        return spacing, settings.nucleus_diameter_um / spacing[-1], "pixel size"
+    if scale.diameter_px is None and not scale.estimate:
+        raise PixelSizeError(
+            f"{path}: the file does not say its pixel size, so a diameter in um says nothing; "
+            "give the pixel size, or the diameter in pixels"
+        )
+    diameter, origin = scale.diameter_px, "given"
+    if diameter is None:
+        diameter, origin = estimate_diameter(image), "estimated"
+    pixel = settings.nucleus_diameter_um / diameter
+    if len(spacing) < image.ndim:
+        return (pixel,) * image.ndim, diameter, origin
+    return tuple(pixel * value / spacing[-1] for value in spacing), diameter, origin
+
+
+def write_scores(path: Path, result: Evaluation, settings: ScikitImageMethod) -> None:
+    """Write pooled scores as JSON, with the settings and version that they hold for.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from imganalysis import __version__
+
+    content = {
+        **result.scores(),
+        "settings": settings.model_dump(mode="json"),
+        "version": __version__,
+        "images": result.table[IMAGE].tolist(),
+        "unpaired": list(result.unpaired),
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    t.write_atomic(path, lambda temporary: _write_text(temporary, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _row(one: _Result) -> dict[str, Any]:
+    counts = count(one.overlap)
+    scores = counts.as_dict()
+    return {
+        DIAMETER: one.diameter_px if np.isfinite(one.diameter_px) else None,
+        DIAMETER_FROM: one.diameter_from,
+        **{key: value for key, value in scores.items() if not isinstance(value, dict)},
+        **{f"{key}_{iou}": v for key in ("ap", "f1") for iou, v in scores[key].items()},
+        FLAGS: one.flags,
+    }
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    plain = [key for key, value in Counts().as_dict().items() if not isinstance(value, dict)]
+    scores = [f"{key}_{threshold:g}" for key in ("ap", "f1") for threshold in THRESHOLDS]
+    columns = [IMAGE, MASK, DIAMETER, DIAMETER_FROM, *plain, *scores, FLAGS, REASON, MESSAGE]
+    table = pd.DataFrame(list(rows), columns=columns)
+    for name in (DIAMETER, *plain, *scores):
+        kind = pd.Int64Dtype() if name in ("n_true", "n_found") else pd.Float64Dtype()
+        table[name] = table[name].astype(kind)
+    texts = [DIAMETER_FROM, FLAGS, REASON, MESSAGE]
+    return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
