@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
@@ -115,8 +116,14 @@ def _pool(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     # Forking a process that runs threads of numerical libraries can hang: start fresh ones.
+    # Only the parent heeds Ctrl-C; running tasks end, waiting ones are dropped.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        workers,
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
         futures = {pool.submit(function, items[index]): index for index in indices}
         try:
             for future in as_completed(futures):

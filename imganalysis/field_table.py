@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.quantify.summary import markers_of
+from imganalysis.panel import markers_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def _known(counts: Counts, study: Study, results: Mapping[str, FieldResult]) -> 
             column
             for column in table.columns
             if column != t.UNRESOLVED
-            and (column not in panel.classes or markers_of(panel, [column]) & ungated)
+            and (column not in panel.classes or markers_needed(panel, [column]) & ungated)
         ]
         table.loc[name, hidden] = pd.NA
     return table

@@ -94,7 +94,12 @@ class Prepared:
 
 
 def prepare_stack(
-    stack: Stack, panel: Panel, settings: Settings, section_um: float | None = None
+    stack: Stack,
+    panel: Panel,
+    settings: Settings,
+    section_um: float | None = None,
+    *,
+    allow_black: bool = False,
 ) -> Prepared:
     """Read the panel's channels, check them, and bring them to the picture that is measured.
 
@@ -108,6 +113,8 @@ def prepare_stack(
         Of the run.
     section_um
         Thickness of the section where it is known, um.
+    allow_black
+        Whether channels other than the nuclei may be black.
 
     Raises
     ------
@@ -119,7 +126,10 @@ def prepare_stack(
     positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
     markers = list(positions)
     pixels = stack.numpy(list(positions.values()))
-    flags = check_pixels(pixels, markers, settings.preparation)
+    others = [marker for marker in markers if marker != panel.nuclei.marker]
+    flags = check_pixels(
+        pixels, markers, settings.preparation, allow_black=others if allow_black else ()
+    )
     choice = project(
         pixels[markers.index(panel.nuclei.marker)],
         stack.pixel_size.z,
@@ -149,6 +159,7 @@ def measure_stack(
     *,
     section_um: float | None = None,
     nuclei: NDArray[Any] | None = None,
+    allow_black: bool = False,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -164,6 +175,8 @@ def measure_stack(
         Thickness of the section where it is known, um.
     nuclei
         (Y, X) or (Z, Y, X) label image to use instead of a segmentation.
+    allow_black
+        Whether channels other than the nuclei may be black, as in a single stain control.
 
     Raises
     ------
@@ -176,7 +189,7 @@ def measure_stack(
     """
     settings = settings or Settings()
     _require_scale(stack)
-    seen = prepare_stack(stack, panel, settings, section_um)
+    seen = prepare_stack(stack, panel, settings, section_um, allow_black=allow_black)
     images, stain = seen.images, panel.nuclei.marker
     flat = images[stain].ndim == 2
     spacing = _spacing(stack, flat)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imganalysis.errors import OutputError, StudyError
-from imganalysis.panel import builtin_panels, choose_panel, load_panel
+from imganalysis.panel import builtin_panels, check_together, choose_panel, load_panel
 from imganalysis.settings import Settings
 from imganalysis.study import Study, discover
 
@@ -51,6 +51,7 @@ def open_study(
     if not root.exists():
         raise StudyError(f"{root}: no such folder or file")
     loaded = [load_panel(name) for name in (panels or builtin_panels())]
+    check_together(loaded)
     reading = (settings or Settings()).reading
     axes = reading.axes or (loaded[0].axes if len(loaded) == 1 else None)
     return discover(

@@ -40,7 +40,9 @@ def draw_field(picture: Picture) -> str:
     where, panel, folder = picture.field, picture.panel, picture.folder
     try:
         stack = read_field(where, picture.settings, panel)
-        images = prepare_stack(stack, panel, picture.settings, where.section_um).images
+        images = prepare_stack(
+            stack, panel, picture.settings, where.section_um, allow_black=where.is_control
+        ).images
         labels = read_labels(labels_path(folder, where.name))
         cells = picture.cells
         if where.is_control:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from imganalysis import __version__
 from imganalysis import tables as t
-from imganalysis.classify.gates_file import read_gates, write_gates
+from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
 from imganalysis.engine import run_tasks
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
@@ -129,7 +129,12 @@ def analyse_field(task: Task) -> FieldResult:
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
         seen = measure_stack(
-            stack, task.panel, task.settings, section_um=where.section_um, nuclei=nuclei
+            stack,
+            task.panel,
+            task.settings,
+            section_um=where.section_um,
+            nuclei=nuclei,
+            allow_black=where.role == "single_stain",  # all but one of its channels are
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
@@ -184,6 +189,7 @@ def analyse_study(
         study.panels,
         settings,
         gates,
+        _scopes(study),
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
@@ -223,7 +229,17 @@ def check_run(
     if not study.samples:
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     check_target(out, overwrite=overwrite)
-    return read_gates(gates_file, study.panels.values()) if gates_file else None
+    if gates_file is None:
+        return None
+    gates = read_gates(gates_file, study.panels.values())
+    adopt_gates(gates, (), _scopes(study))  # a gate that fits nowhere is refused here
+    return gates
+
+
+def _scopes(study: Study) -> list[tuple[str, str, str]]:
+    """Panels, batches and acquisitions of a study, each once."""
+    found = [(f.panel, f.batch, f.acquisition) for f in study.fields if f.panel]
+    return list(dict.fromkeys(found))
 
 
 def run_study(

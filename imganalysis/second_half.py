@@ -72,6 +72,7 @@ def judge(
     panels: Mapping[str, Panel],
     settings: Settings,
     gates: Sequence[Gate] | None = None,
+    scopes: Sequence[tuple[str, str, str]] = (),
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, classify cells and count them.
@@ -91,6 +92,9 @@ def judge(
         Of the run.
     gates
         Gates that somebody set; they go before those of the controls.
+    scopes
+        (panel, batch, acquisition) of fields that were not analysed: a gate for them is no
+        mistake.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -101,7 +105,7 @@ def judge(
     names = pd.Index(places[t.FIELD])
     used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
     if gates is not None:
-        used = adopt_gates(gates, used)
+        used = adopt_gates(gates, used, scopes)
     parts = []
     for name, panel in panels.items():
         mine = places[places[t.PANEL] == name]

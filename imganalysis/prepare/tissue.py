@@ -85,6 +85,8 @@ def _on_grid(
         # Glass is looked for away from the tissue's blurred edge, unless that leaves too little.
         far = ndi.distance_transform_edt(~tissue, sampling=steps) > apart_um
         glass = far if np.count_nonzero(far) >= _FEW * far.size else ~tissue
+        if not tissue.any() or not glass.any():
+            break
         contrast = float(total[tissue].mean() - total[glass].mean())
         if _spread(band[glass]) <= max(_STRUCTURE * noise, _EVEN * contrast):
             rise = max(_ABOVE * _spread(total[glass]), _EVEN * contrast)

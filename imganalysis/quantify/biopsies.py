@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.panel import markers_needed
 from imganalysis.quantify.summary import (
     BELOW_BLANK,
     UNKNOWN_BLANK,
@@ -14,7 +15,6 @@ from imganalysis.quantify.summary import (
     density_columns,
     fraction_names,
     fraction_row,
-    markers_of,
 )
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _markers(owners: Any, fraction: FractionOf) -> list[str]:
     found: dict[str, None] = {}
     for panel in owners:
         own = next(f for f in panel.fractions if f.name == fraction.name)
-        needed = markers_of(panel, (*own.numerator, *own.denominator))
+        needed = markers_needed(panel, (*own.numerator, *own.denominator))
         found |= dict.fromkeys(m for m in _gated(panel) if m in needed)
     return list(found)
 
@@ -177,7 +177,7 @@ def _densities(
         known = not any(
             (label, marker) in counts.ungated
             for label, panel in zip(mine[t.FIELD], mine["panel"], strict=True)
-            for marker in markers_of(panels[panel], [name])
+            for marker in markers_needed(panels[panel], [name])
         )
         if mine.empty:
             why["not_stained"] = None

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.panel import markers_needed
 from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
 
 if TYPE_CHECKING:
@@ -97,18 +98,6 @@ def fraction_bounds(
     others = ~np.isin(classes, fraction.numerator)
     inside = ~possible[:, outside].any(axis=1) & possible.any(axis=1)
     return inside, inside & ~possible[:, others].any(axis=1)
-
-
-def markers_of(panel: Panel, names: Iterable[str]) -> set[str]:
-    """Markers whose call decides whether a cell is of one of these classes."""
-    wanted = set(names)
-    return {
-        marker
-        for row in panel.phenotypes
-        if row.name in wanted
-        for marker, call in row.when.items()
-        if call != "any"
-    }
 
 
 def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
@@ -258,7 +247,7 @@ def _reason(
         return "not_stained"
     for label, panel in zip(fields[t.FIELD], fields["panel"], strict=True):
         own = next(f for f in panels[panel].fractions if f.name == fraction.name)
-        needed = markers_of(panels[panel], (*own.numerator, *own.denominator))
+        needed = markers_needed(panels[panel], (*own.numerator, *own.denominator))
         if any((label, marker) in counts.ungated for marker in needed):
             return "ungated"
     return ""
