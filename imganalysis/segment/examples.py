@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def make_example(
-    image: NDArray[Any], labels: NDArray[Any], diameter_px: float, source: str = ""
+    image: NDArray[Any],
+    labels: NDArray[Any],
+    diameter_px: float,
+    source: str = "",
+    *,
+    factor: float | None = None,
 ) -> Example | None:
     """Bring an annotated image to the network's scale.
 
@@ -36,6 +41,8 @@ def make_example(
         What the median nucleus is brought to; an image without nuclei keeps its scale.
     source
         Where it is from.
+    factor
+        Change of scale, where it is known from the pixel size, in place of the median's.
 
     Returns
     -------
@@ -43,10 +50,9 @@ def make_example(
         None if the image is flat and so shows nothing.
     """
     sizes = np.unique(labels[labels > 0], return_counts=True)[1]
-    factor = 1.0
-    if sizes.size:
+    if factor is None and sizes.size:
         factor = diameter_px / float(np.median(2 * np.sqrt(sizes / np.pi)))
-    scaled = rescale(image, factor)
+    scaled = rescale(image, factor or 1.0)
     between = levels(scaled)
     if between is None:
         return None

@@ -1,0 +1,84 @@
+"""The command `imganalysis train`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from imganalysis.errors import MissingLibraryError, OutputError, SettingsError
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Training recipe, a YAML file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint and weights.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the recipe's relative paths start from; its own if none."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long; --resume goes on.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Where to train.")] = "cpu",
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin with, to fine-tune them.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier training in --out.")] = False,
+) -> None:
+    """Train a network that outlines nuclei, on your own annotated images or a given recipe.
+
+    OUT gets checkpoint.pt, weights.pt and log.csv. Stopped or killed, it goes on with --resume
+    and ends with the same weights as if it had never been stopped.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"training needs torch ({error}): pip install 'imganalysis[train]'"
+        ) from None
+    from imganalysis.report.terminal import Progress
+    from imganalysis.segment.training import CHECKPOINT
+    from imganalysis.segment.training import train as train_network
+    from imganalysis.training_data import about_weights, load_examples, read_recipe
+
+    chosen = read_recipe(recipe)
+    if device.split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f"--device: expected cpu, cuda or mps, found {device!r}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError("--device cuda: torch finds no such device here; take cpu")
+    if (out / CHECKPOINT).exists() and not (resume or overwrite):
+        raise OutputError(
+            f"{out}: holds a training already; go on with --resume, or replace it with --overwrite"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
+    root = data or recipe.parent
+    first = start or (root / chosen.start if chosen.start else None)
+    # The limit holds for reading and simulating too.
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    with Progress() as progress:
+        examples = load_examples(chosen, root, progress, keep=out)
+        trained = train_network(
+            examples,
+            chosen.training,
+            out,
+            shares={name: source.share for name, source in chosen.sources.items()},
+            about=about_weights(chosen),
+            start=None if resume else first,
+            resume=resume,
+            threads=threads,
+            device=device,
+            stop=None if end is None else (lambda: time.monotonic() > end),
+            progress=progress,
+        )
+    state = "finished" if trained.finished else "stopped; go on with --resume"
+    typer.echo(
+        f"{trained.weights}: {trained.step} of {chosen.training.steps} steps, "
+        f"loss {trained.loss:.4f}; {state}"
+    )
