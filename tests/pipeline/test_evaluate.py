@@ -276,6 +276,14 @@ def test_options_that_ask_for_the_impossible(
     assert said in error
 
 
+def test_every_score_and_column_is_explained(folders: tuple[Path, Path], repository: Path) -> None:
+    result = evaluate(*folders, METHOD, limit=1)
+    text = (repository / "docs" / "segmentation.md").read_text(encoding="utf-8")
+    names = {name.partition("_0.")[0] for name in result.table.columns} | set(result.scores())
+    for name in names - {"n_images", "n_failed"}:
+        assert f"`{name}`" in text, name
+
+
 @pytest.mark.realdata
 def test_real_images(testdata: Path, tmp_path: Path) -> None:
     folder = testdata / "nuclei-2d-dsb2018"
