@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from imganalysis.errors import OutputError, StudyError
 from imganalysis.panel import builtin_panels, check_together, choose_panel, load_panel
 from imganalysis.settings import Settings
-from imganalysis.study import Study, discover
+from imganalysis.study import Field, Study, discover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imganalysis.panel import Panel
     from imganalysis.pipeline import Progress
+    from imganalysis.settings import Reading
+    from imganalysis.stack import Series
 
 
 def open_study(
@@ -32,7 +37,7 @@ def open_study(
         A folder with one folder per biopsy, or with a ``manifest.csv``; or one image file.
     panels
         Built-in names or YAML files; all built-in panels by default. A single one is used for
-        every file that the manifest does not give another.
+        every file, whatever its `match`; of several, the manifest or `choose_panel` says which.
     settings
         Of the run; how files are read.
     use_manifest
@@ -45,22 +50,50 @@ def open_study(
     PanelError
         A panel file is wrong.
     """
-    from imganalysis.io import list_series
-
     root = Path(root)
     if not root.exists():
         raise StudyError(f"{root}: no such folder or file")
     loaded = [load_panel(name) for name in (panels or builtin_panels())]
     check_together(loaded)
-    reading = (settings or Settings()).reading
-    axes = reading.axes or (loaded[0].axes if len(loaded) == 1 else None)
-    return discover(
+    study = discover(
         root,
-        list_series=partial(list_series, axes=axes, backend=reading.backend),
+        list_series=partial(_list, root, (settings or Settings()).reading, loaded),
         panels=loaded,
-        choose_panel=choose_panel,
+        choose_panel=choose_panel if len(loaded) > 1 else None,
         use_manifest=use_manifest,
     )
+    return replace(study, fields=tuple(_settled(field, study) for field in study.fields))
+
+
+def _list(
+    root: Path, reading: Reading, panels: Sequence[Panel], path: Path, named: str
+) -> Sequence[Series]:
+    """List the series of a file, with the axes that the user or its panel gives."""
+    from imganalysis.io import list_series
+
+    axes = reading.axes
+    if axes is None:
+        below = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        if named or len(panels) == 1:
+            mine = [p for p in panels if named in ("", p.name)]
+        else:
+            mine = [p for p in panels if any(_glob(below, form) for form in p.match.files)]
+        found = {p.axes for p in mine}
+        axes = found.pop() if len(found) == 1 else None
+    return list_series(path, axes=axes, backend=reading.backend)
+
+
+def _glob(path: str, pattern: str) -> bool:
+    """Whether a pattern of a panel holds for a file, by its path or its name."""
+    path, pattern = path.casefold(), pattern.casefold()
+    return fnmatchcase(path, pattern) or fnmatchcase(path.rpartition("/")[2], pattern)
+
+
+def _settled(field: Field, study: Study) -> Field:
+    """Drop the flag for guessed axes where the panel, found by something else, gives them."""
+    if field.panel in study.panels and study.panels[field.panel].axes is not None:
+        return replace(field, flags=tuple(f for f in field.flags if f != "axes_guessed"))
+    return field
 
 
 def sample_study(data: Path | None, out: Path) -> Path:

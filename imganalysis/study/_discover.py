@@ -36,7 +36,8 @@ def discover(
         which then alone says what is what; or a manifest of any name; or one image, which is
         a biopsy then.
     list_series
-        Lists the series of an image file; called once per file.
+        Lists the series of an image file; called once per file, with the file and the name of
+        the panel that the manifest gives it, empty where it gives none.
     panels
         That fields may have.
     choose_panel

@@ -18,7 +18,8 @@ from imganalysis.study._scenes import select_scene
 if TYPE_CHECKING:
     from imganalysis.panel import Panel
 
-ListSeries = Callable[[Path], Sequence[Series]]
+ListSeries = Callable[[Path, str], Sequence[Series]]
+"""Lists the series of a file; called with it and the panel the manifest gives it, if one."""
 ChoosePanel = Callable[[Sequence["Panel"], str, str, tuple[str, ...]], "Panel"]
 
 
@@ -72,7 +73,7 @@ def expand(entries: Sequence[Entry], list_series: ListSeries, source: str) -> li
             continue
         path = mine[0].path
         try:
-            series = list_series(path)
+            series = list_series(path, _one_panel(mine))
         except ImganalysisError as error:
             drafts += [_unread(e, error.reason, str(error)) for e in mine]
             continue
@@ -81,6 +82,12 @@ def expand(entries: Sequence[Entry], list_series: ListSeries, source: str) -> li
         else:
             drafts += [_unread(e, "unreadable", f"{path}: holds no image") for e in mine]
     return drafts
+
+
+def _one_panel(mine: list[Entry]) -> str:
+    """Name of the panel that a manifest gives to all of a file; empty if there is no such."""
+    names = {entry.panel for entry in mine if entry.role != IGNORE}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _unread(entry: Entry, problem: str, text: str) -> Draft:

@@ -47,6 +47,7 @@ class Builder:
     root: Path
     series: dict = field(default_factory=dict)  # file name -> how to list it
     calls: list = field(default_factory=list)
+    panels: list = field(default_factory=list)  # as the manifest gives them, for each call
     one = staticmethod(one_series)
     by_file_name = staticmethod(by_file_name)
 
@@ -73,8 +74,9 @@ class Builder:
     def damaged(path):
         raise UnreadableImageError(f"{path}: damaged")
 
-    def list_series(self, path):
+    def list_series(self, path, panel):
         self.calls.append(path)
+        self.panels.append(panel)
         how = self.series.get(path.name, lambda p: [one_series(p)])
         return how(path)
 

@@ -314,3 +314,14 @@ def test_the_documentation_names_every_column_and_role():
     text = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
     for name in (*MANIFEST_COLUMNS, *ROLES):
         assert f"| `{name}` |" in text
+
+
+def test_a_file_is_listed_with_the_panel_of_the_manifest(study):
+    study.add("a.tif", "b.tif", series=lambda p: [study.one(p, 0, "s0"), study.one(p, 1, "s1")])
+    study.add("c.tif")
+    study.manifest(
+        "biopsy,path,panel,scene,role\nP,a.tif,apo,s0,\nP,a.tif,,s1,ignore\nP,b.tif,apo,s0,\n"
+        "P,b.tif,inf,s1,\nP,c.tif,,,\n"
+    )
+    study.discover(choose=lambda panels, *_: panels[0])
+    assert study.panels == ["apo", "", ""]
