@@ -116,7 +116,8 @@ def _pool(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     # Forking a process that runs threads of numerical libraries can hang: start fresh ones.
-    # Only the parent heeds Ctrl-C; running tasks end, waiting ones are dropped.
+    # Only the parent heeds Ctrl-C, and ends the others.
+    foreign = multiprocessing.active_children()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         workers,
@@ -134,4 +135,7 @@ def _pool(
             return
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                if child not in foreign:
+                    child.terminate()
             raise
