@@ -222,7 +222,8 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        # File names need not be UTF-8: what is not is escaped, as JSON may have it.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     write_atomic(path, write)
 

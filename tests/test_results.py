@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from imganalysis.errors import OutputError, TableError
-from imganalysis.results import check_target, result_folder
+from imganalysis.results import check_target, result_folder, write_json
 from imganalysis.tables import read_csv, write_csv, write_xlsx
 
 if TYPE_CHECKING:
@@ -190,6 +191,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         result_folder(tmp_path / "f" / "r", overwrite=True),
     ):
         pass
+
+
+def test_json_holds_names_that_are_not_utf8(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"file": "M\udcfcller.tif", "name": "Müller"})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {
+        "file": "M\udcfcller.tif",
+        "name": "Müller",
+    }
 
 
 def test_csv_for_spreadsheets(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from imganalysis.study._discover import discover
 from imganalysis.study._manifest import MANIFEST, MANIFEST_COLUMNS
 from imganalysis.study._model import CONTROL_ROLES, IGNORED, ROLES, Biopsy, Field, Study
+from imganalysis.study._names import clean_text
 from imganalysis.study._write import write_manifest
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Biopsy",
     "Field",
     "Study",
+    "clean_text",
     "discover",
     "write_manifest",
 ]

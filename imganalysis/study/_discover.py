@@ -9,7 +9,7 @@ from imganalysis.study._fields import choose, expand, finish
 from imganalysis.study._folders import Walk, children, folder_entries
 from imganalysis.study._manifest import MANIFEST, read_manifest
 from imganalysis.study._model import IGNORE, SAMPLE, Entry, Study
-from imganalysis.study._names import is_image, name_key
+from imganalysis.study._names import clean_text, is_image, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def discover(
         columns,
         "folders" if manifest is None else "manifest",
         n_ignored,
-        tuple(notes),
+        tuple(clean_text(note) for note in notes),
     )
 
 

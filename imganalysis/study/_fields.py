@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imganalysis.errors import ImganalysisError, PanelError, QualitativeImageError, StudyError
 from imganalysis.stack import Series
 from imganalysis.study._model import ENTRY_FIELDS, IGNORE, IGNORED, SAMPLE, Entry, Field
-from imganalysis.study._names import Parts, field_names, image_suffix, natural_key
+from imganalysis.study._names import Parts, clean_text, field_names, image_suffix, natural_key
 from imganalysis.study._scenes import select_scene
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ def expand(entries: Sequence[Entry], list_series: ListSeries, source: str) -> li
             continue
         path = mine[0].path
         try:
-            series = list_series(path, _one_panel(mine))
+            listed = list_series(path, _one_panel(mine))
         except ImganalysisError as error:
             drafts += [_unread(e, error.reason, str(error)) for e in mine]
             continue
+        series = [replace(one, name=clean_text(one.name)) for one in listed]
         if series:
             drafts += _of_file(mine, series, source)
         else:
@@ -206,7 +207,7 @@ def _parts(draft: Draft, root: Path) -> Parts:
         folders=tuple(part for part in below.split("/")[:-1] if part),
         stem=name[: -len(image_suffix(name))] if image_suffix(name) else entry.path.stem,
         series=tuple(words),
-        identity="|".join([below, *words]),
+        identity=clean_text("|".join([below, *words])),
     )
 
 
@@ -224,7 +225,7 @@ def _field(draft: Draft, name: str) -> Field:
         counted=series.counted if series else None,
         flags=tuple(dict.fromkeys((*entry.flags, *(series.flags if series else ())))),
         problem=draft.problem,
-        problem_text=draft.text,
+        problem_text=clean_text(draft.text),
         harmless=draft.harmless,
         **own,
     )

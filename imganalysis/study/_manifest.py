@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imganalysis.errors import StudyError, TableError
 from imganalysis.study._model import ROLES, SAMPLE, Entry
+from imganalysis.study._names import clean_text
 from imganalysis.tables import read_csv
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ MANIFEST_COLUMNS = (
     "stain", "section_um", "annotations", "path", "scene",
 )  # fmt: skip
 """Columns with a meaning; any further one is carried to the results."""
+
+RESERVED = re.compile(
+    r"field|file|status|reason|message|flags|tile|n_planes|time_point|segmentation|"
+    r"nuclear_contrast|focus|sha256|death_marker_form|"
+    r"(n_|projection|pixel_size_|apoptotic_fraction|pct_).*|.*(_mm2|_per_mm2)",
+    re.IGNORECASE,
+)
+"""Names of columns of the results, which no further column of a manifest may have."""
 
 REQUIRED = ("biopsy", "path")
 _OF_BIOPSY = ("patient", "lesion", "week")
@@ -53,6 +63,12 @@ def read_manifest(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
     """
     header, rows = _cells(path)
     columns = tuple(name for name in header if name and name not in MANIFEST_COLUMNS)
+    taken = [name for name in columns if RESERVED.fullmatch(name)]
+    if taken:
+        raise StudyError(
+            f"{path}: column(s) {', '.join(taken)}: the results have columns of such names; "
+            "rename them"
+        )
     entries = [
         _entry(path, line, dict(zip(header, cells, strict=True)), columns) for line, cells in rows
     ]
@@ -87,7 +103,8 @@ def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if not lines:
         raise StudyError(f"{path}: empty; {expected}")
     known = {name.casefold(): name for name in MANIFEST_COLUMNS}
-    header = [known.get(name.casefold(), name) for name in lines[0][1]]
+    header = [clean_text(name) for name in lines[0][1]]
+    header = [known.get(name.casefold(), name) for name in header]
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         found = ", ".join(name for name in header if name)

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from imganalysis.study._names import clean_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,6 +26,8 @@ IGNORED = "ignored"
 @dataclass(frozen=True)
 class Entry:
     """One image file, or one series of it, as a folder or a row of the manifest gives it.
+
+    Its texts are made ones that every table can hold, see `clean_text`; paths stay as they are.
 
     Parameters
     ----------
@@ -56,6 +60,13 @@ class Entry:
     extra: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     line: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                object.__setattr__(self, name, clean_text(value))
+        extra = {name: clean_text(value) for name, value in self.extra.items()}
+        object.__setattr__(self, "extra", extra)
 
 
 @dataclass(frozen=True)

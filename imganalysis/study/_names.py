@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\s]+')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_BYTES = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 MAX_BYTES = 160
 """Of a safe name: file systems allow 255 for a name, and suffixes are added."""
 
@@ -44,6 +46,17 @@ def safe_name(text: str) -> str:
         digest = hashlib.sha256(encoded).hexdigest()[:8]
         text = encoded[: MAX_BYTES - 9].decode("utf-8", errors="ignore").rstrip(". ") + "_" + digest
     return text
+
+
+def clean_text(text: str) -> str:
+    r"""Make a text one that every table can hold.
+
+    Bytes of a file name that are no UTF-8 are shown as ``\xfc``, and control characters, which
+    no spreadsheet takes, are left out.
+    """
+    # Such bytes reach Python as lone surrogates (PEP 383); other surrogates have no byte.
+    text = _BYTES.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return _CONTROL.sub("", text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def name_key(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imganalysis.errors import OutputError
 from imganalysis.study._manifest import MANIFEST_COLUMNS
+from imganalysis.study._names import clean_text
 from imganalysis.study._scenes import scene_text
 from imganalysis.tables import write_csv
 
@@ -33,7 +34,8 @@ def write_manifest(study: Study, path: Path, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        There is a file already and `overwrite` is not asked for, or it cannot be written.
+        There is a file already and `overwrite` is not asked for, or it cannot be written, or
+        an image has a name that it cannot hold.
     """
     import pandas as pd
 
@@ -42,6 +44,13 @@ def write_manifest(study: Study, path: Path, overwrite: bool = False) -> None:
     files: dict[Path, dict[int, Field]] = {}
     for field in study.fields:
         files.setdefault(field.path, {}).setdefault(field.series, field)
+    for image in files:
+        text = _relative(image, path.parent)
+        if clean_text(text) != text:
+            raise OutputError(
+                f"{path}: cannot hold the path {clean_text(text)}, which is not UTF-8 or "
+                "has control characters in it; rename the file or its folder"
+            )
     rows = []
     for series in files.values():
         names = {number: field.scene for number, field in series.items()}

@@ -7,8 +7,8 @@ import unicodedata
 
 import pytest
 
-from imganalysis.errors import StudyError
-from imganalysis.study import CONTROL_ROLES
+from imganalysis.errors import OutputError, StudyError
+from imganalysis.study import CONTROL_ROLES, write_manifest
 from imganalysis.study._folders import week_in
 
 ONE = ("apo",)
@@ -277,3 +277,31 @@ def test_not_a_study_folder(study, made, asked, message):
     study.add(made)
     with pytest.raises(StudyError, match=message):
         study.discover(study.root / asked)
+
+
+def test_names_that_are_not_utf8_are_shown_escaped(study):
+    try:
+        study.add("P\udcfc 1/M\udcfcller.tif", "P\udcfc 1/bad \udce9.tif", "empty\udcfc/a.txt")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    study.series["bad \udce9.tif"] = study.damaged
+    found = study.discover(panels=ONE)
+    assert [f.path.name for f in found.fields] == ["bad \udce9.tif", "M\udcfcller.tif"]
+    assert [f.biopsy for f in found.fields] == ["P\\xfc 1"] * 2
+    for field in found.fields:
+        for value in vars(field).values():
+            if isinstance(value, str):
+                value.encode("utf-8")
+    assert "bad \\xe9.tif: damaged" in found.fields[0].problem_text
+    assert found.notes == ("folder 'empty\\xfc' holds no images",)
+    with pytest.raises(OutputError, match="not UTF-8"):
+        write_manifest(found, study.root / "manifest.csv")
+
+
+def test_names_with_a_hash_may_be_no_utf8(study):
+    try:
+        study.add("P/a\udcfc.tif", "P/a\udce9.tif")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    names = [f.name for f in study.discover(panels=ONE).fields]
+    assert len(set(names)) == 2 and all(name.isascii() for name in names)

@@ -325,3 +325,39 @@ def test_a_file_is_listed_with_the_panel_of_the_manifest(study):
     )
     study.discover(choose=lambda panels, *_: panels[0])
     assert study.panels == ["apo", "", ""]
+
+
+def test_control_characters_of_a_spreadsheet_are_left_out(study):
+    study.add("a.tif", "b.tif", series=lambda p: [study.one(p, 0, "s\x030"), study.one(p, 1, "t")])
+    text = "biopsy,path,panel,batch,op\x07erator\nP\x01 1,a.tif,apo,B\x1f1,U\x08 M\n"
+    study.manifest(text + "P 1,b.tif,apo,,\n")
+    found = study.discover()
+    first = found.fields[0]
+    assert found.columns == ("operator",)
+    assert (first.biopsy, first.patient, first.batch) == ("P 1", "P 1", "B1")
+    assert (first.extra, first.scene) == ({"operator": "U M"}, "s0")
+    assert len(found.biopsies) == 1
+    write_manifest(found, study.root / "again.csv")
+    again = study.discover(study.root / "again.csv")
+    assert [f.scene for f in again.fields] == [f.scene for f in found.fields]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["field", "File", "status", "reason", "message", "flags", "tile", "n_planes", "n_T",
+     "projection", "focus", "pixel_size_y_um",
+     "death_marker_form", "apoptotic_fraction", "apoptotic_fraction_lo", "pct_T", "tissue_mm2",
+     "density_per_mm2"],
+)  # fmt: skip
+def test_columns_of_the_results_are_taken(study, name):
+    study.add("a.tif")
+    study.manifest(f"biopsy,path,panel,{name},Operator\nP,a.tif,apo,1,x\n")
+    with pytest.raises(StudyError, match=rf"column\(s\) {name}: the results have .* rename"):
+        study.discover()
+
+
+@pytest.mark.parametrize("name", ["filename", "responder", "nuclei", "my_field", "pct", "N"])
+def test_other_columns_are_free(study, name):
+    study.add("a.tif")
+    study.manifest(f"biopsy,path,panel,{name}\nP,a.tif,apo,1\n")
+    assert study.discover().columns == (name,)
