@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
@@ -34,6 +35,9 @@ def train(
     OUT gets checkpoint.pt, weights.pt and log.csv. Stopped or killed, it goes on with --resume
     and ends with the same weights as if it had never been stopped.
     """
+    # Read once, when torch loads: threads that wait for each other sleep. Where other programs
+    # take turns on the same cores, spinning ones make a step ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch
     except ImportError as error:
