@@ -262,7 +262,7 @@ def _run(
 
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
-        check_run(opened, out, gates_file=gates, overwrite=overwrite)
+        check_run(opened, out, settings, gates_file=gates, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
     try:

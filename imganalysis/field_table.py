@@ -8,6 +8,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
+from imganalysis.study import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,12 +104,12 @@ def _row(study: Study, field: Field, result: FieldResult | None) -> dict[str, An
         "stain": field.stain,
         "section_um": field.section_um,
         **{name: field.extra.get(name, "") for name in study.columns},
-        "file": _relative(field.path, study.root),
+        "file": clean_text(_relative(field.path, study.root)),
         "scene": field.scene,
         "tile": field.tile,
         "status": status,
         "reason": reason,
-        "message": message.replace("\n", " "),
+        "message": clean_text(message.replace("\n", " ")),
     }
     facts = result.facts if result is not None else {}
     row |= {name: facts.get(name) for name in FACTS}

@@ -25,7 +25,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_field
 from imganalysis.quantify.biopsies import biopsy_table
-from imganalysis.reading import given_nuclei, read_field
+from imganalysis.reading import check_given, given_nuclei, inputs_of, read_field
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
@@ -220,7 +220,12 @@ def _place(where: Field) -> dict[str, str]:
 
 
 def check_run(
-    study: Study, out: Path, *, gates_file: Path | None = None, overwrite: bool = False
+    study: Study,
+    out: Path,
+    settings: Settings,
+    *,
+    gates_file: Path | None = None,
+    overwrite: bool = False,
 ) -> tuple[Gate, ...] | None:
     """Find what would stop a run before it starts; gives the gates of the file, if any.
 
@@ -228,7 +233,8 @@ def check_run(
     """
     if not study.samples:
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
-    check_target(out, overwrite=overwrite)
+    check_given(study, settings)
+    check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     if gates_file is None:
         return None
     gates = read_gates(gates_file, study.panels.values())
@@ -277,14 +283,17 @@ def run_study(
         The study holds no field of a biopsy.
     OutputError
         `out` cannot be written, or holds something.
+    LabelsError
+        Nuclei are given that fit no field, or several.
     GatesError
         The gates file is wrong or does not fit the study.
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
-    gates = check_run(study, out, gates_file=gates_file, overwrite=overwrite)
+    gates = check_run(study, out, settings, gates_file=gates_file, overwrite=overwrite)
     started = now()
-    with result_folder(out, overwrite=overwrite) as folder:
+    inputs = inputs_of(study, settings)
+    with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
         tasks = [
             Task(f, study.panels[f.panel], settings, folder) for f in study.fields if not f.problem
         ]

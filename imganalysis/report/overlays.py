@@ -104,8 +104,7 @@ def draw_overlay(
 def _enlargement(labels: NDArray[np.uint32]) -> int:
     """Factor by which a field is enlarged so that outlines leave the nuclei to be seen."""
     width = max(labels.shape[1], 1)
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
+    areas = np.unique(labels[labels > 0], return_counts=True)[1]
     diameter = 2 * math.sqrt(float(np.median(areas)) / math.pi) if areas.size else math.inf
     wanted = max(SMALLEST_WIDTH / width, SMALLEST_NUCLEUS / diameter, 1.0)
     return max(1, min(math.ceil(wanted), LARGEST_WIDTH // max(labels.shape)))
@@ -171,7 +170,7 @@ def _class_items(
         Item(f"{name}: {counts[name]}", INK, "nucleus", _rgb(class_colours.get(name, "white")))
         for name in order
     ]
-    n_labels = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    n_labels = np.unique(labels[labels > 0]).size
     evaluable = int(cells[t.EVALUABLE].astype(bool).sum())
     if n_labels > evaluable:
         items.append(Item(f"{NOT_EVALUABLE}: {n_labels - evaluable}", FAINT, "dashed", DIM))

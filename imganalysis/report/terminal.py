@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from imganalysis.study import clean_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -95,7 +97,15 @@ def print_plan(study: Study, settings: Settings, out: Path) -> None:
     """Print what a run would do."""
     console = _console()
     rows = [
-        (f.biopsy, f.name, f.role, f.panel, f.batch, f.path.name, f.problem or "analyse")
+        (
+            f.biopsy,
+            f.name,
+            f.role,
+            f.panel,
+            f.batch,
+            clean_text(f.path.name),
+            f.problem or "analyse",
+        )
         for f in study.fields
     ]
     columns = ("biopsy", "field", "role", "panel", "batch", "file", "what is done")
