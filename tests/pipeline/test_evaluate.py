@@ -206,6 +206,7 @@ def test_a_mask_of_foreground_is_no_label_image(folders: tuple[Path, Path]) -> N
     images, masks = folders
     tifffile.imwrite(masks / "a.tif", ((nuclei()[1] > 0) * 255).astype(np.uint8))
     result = evaluate(images, masks, METHOD, limit=1)
+    assert len(result.table) == 1
     assert "Number them first" in result.table["message"][0]
 
 

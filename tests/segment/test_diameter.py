@@ -40,6 +40,19 @@ def test_discs_of_every_size(diameter: float) -> None:
     assert off(estimate_diameter(discs(diameter)), diameter) < 1.4
 
 
+@pytest.mark.parametrize("diameter", [12, 20])
+def test_haze_as_wide_as_many_nuclei_is_not_taken_for_one(diameter: float) -> None:
+    y, x = np.mgrid[:400, :400]
+    haze = 500 * np.exp(-((y - 100) ** 2 + (x - 120) ** 2) / (2 * 60**2))
+    assert off(estimate_diameter(discs(diameter) + haze), diameter) < 1.4
+
+
+def test_grains_of_noise_are_not_taken_for_nuclei() -> None:
+    # Two or three photons a pixel, half of them from the background.
+    few = np.random.default_rng(1).poisson((discs(80) + 200) / 100)
+    assert off(estimate_diameter(few), 80) < 1.4
+
+
 def test_neither_offset_nor_scale_nor_type_matters() -> None:
     image = discs(20)
     first = estimate_diameter(image)

@@ -263,6 +263,17 @@ def test_tertiles_by_hand() -> None:
     assert size_tertiles([]) == {}
 
 
+def test_what_was_found_goes_with_the_true_one_whatever_its_own_size() -> None:
+    true = squares((0, 0), (30, 30))
+    found = true.astype(np.uint8)
+    found[10:13, 0:10] = 1  # 130 pixels for the 100 of the true one
+    pairs = overlap(true, found)
+    below, above = (count(pairs, sizes=limits) for limits in ((0, 110), (110, np.inf)))
+    assert (below.hits[0], below.false[0], below.missed[0]) == (2, 0, 0)
+    assert (above.hits[0], above.false[0], above.missed[0]) == (0, 0, 0)
+    assert above.false[-1] == 1  # no longer a hit there, it goes by its own size
+
+
 def test_counts_pool_by_sums() -> None:
     one = count(overlap(squares((0, 0)), squares((0, 0))))
     other = count(overlap(squares((0, 0), (30, 30), (0, 30)), squares()))
