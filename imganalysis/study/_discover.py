@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imganalysis.errors import StudyError
 from imganalysis.study._fields import choose, expand, finish
 from imganalysis.study._folders import Walk, children, folder_entries
-from imganalysis.study._manifest import MANIFEST, read_manifest
+from imganalysis.study._manifest import MANIFEST, read_manifest, refuse_reserved
 from imganalysis.study._model import IGNORE, SAMPLE, Entry, Study
 from imganalysis.study._names import clean_text, is_image, name_key
 
@@ -68,6 +68,8 @@ def discover(
             )
     else:
         entries, columns = read_manifest(manifest)
+        fractions = [fraction.name for panel in panels for fraction in panel.fractions]
+        refuse_reserved(manifest, [c for c in columns if c.startswith(tuple(fractions))])
         n_ignored, notes = _unlisted(root, manifest, entries)
     _check_biopsies(manifest or root, entries)
     known = {panel.name: panel for panel in panels}

@@ -28,7 +28,7 @@ MANIFEST_COLUMNS = (
 RESERVED = re.compile(
     r"field|file|status|reason|message|flags|tile|n_planes|time_point|segmentation|"
     r"nuclear_contrast|focus|sha256|death_marker_form|deff|icc|ci_method|"
-    r"(n_|projection|pixel_size_|apoptotic_fraction|pct_).*|.*(_mm2|_per_mm2)",
+    r"(n_|projection|pixel_size_).*|.*(_mm2|_per_mm2)",
     re.IGNORECASE,
 )
 """Names of columns of the results, which no further column of a manifest may have."""
@@ -63,12 +63,7 @@ def read_manifest(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
     """
     header, rows = _cells(path)
     columns = tuple(name for name in header if name and name not in MANIFEST_COLUMNS)
-    taken = [name for name in columns if RESERVED.fullmatch(name)]
-    if taken:
-        raise StudyError(
-            f"{path}: column(s) {', '.join(taken)}: the results have columns of such names; "
-            "rename them"
-        )
+    refuse_reserved(path, [name for name in columns if RESERVED.fullmatch(name)])
     entries = [
         _entry(path, line, dict(zip(header, cells, strict=True)), columns) for line, cells in rows
     ]
@@ -77,6 +72,21 @@ def read_manifest(path: Path) -> tuple[list[Entry], tuple[str, ...]]:
     _check_files(path, entries)
     _check_repeats(path, entries)
     return _complete(path, entries), columns
+
+
+def refuse_reserved(path: Path, taken: Iterable[str]) -> None:
+    """Refuse columns of a manifest that have names of the results.
+
+    Raises
+    ------
+    StudyError
+        There are such columns; it names them.
+    """
+    names = ", ".join(taken)
+    if names:
+        raise StudyError(
+            f"{path}: column(s) {names}: the results have columns of such names; rename them"
+        )
 
 
 def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

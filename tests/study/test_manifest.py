@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from imganalysis.errors import OutputError, StudyError
-from imganalysis.study import MANIFEST_COLUMNS, ROLES, write_manifest
+from imganalysis.panel import load_panel
+from imganalysis.study import MANIFEST_COLUMNS, ROLES, discover, write_manifest
 
 FULL = (
     "biopsy,patient,lesion,week,section,panel,batch,acquisition,role,stain,section_um,annotations,"
@@ -346,14 +347,22 @@ def test_control_characters_of_a_spreadsheet_are_left_out(study):
     "name",
     ["field", "File", "status", "reason", "message", "flags", "tile", "n_planes", "n_T",
      "projection", "focus", "pixel_size_y_um",
-     "death_marker_form", "apoptotic_fraction", "apoptotic_fraction_lo", "pct_T", "tissue_mm2",
-     "density_per_mm2"],
+     "death_marker_form", "tissue_mm2", "density_per_mm2"],
 )  # fmt: skip
 def test_columns_of_the_results_are_taken(study, name):
     study.add("a.tif")
     study.manifest(f"biopsy,path,panel,{name},Operator\nP,a.tif,apo,1,x\n")
     with pytest.raises(StudyError, match=rf"column\(s\) {name}: the results have .* rename"):
         study.discover()
+
+
+@pytest.mark.parametrize("name", ["apoptotic_fraction", "apoptotic_fraction_lo"])
+def test_columns_of_fractions_are_taken(tmp_path, name):
+    (tmp_path / "P").mkdir()
+    (tmp_path / "P" / "a.tif").write_bytes(b"x")
+    (tmp_path / "manifest.csv").write_text(f"biopsy,path,{name}\nP,P/a.tif,1\n")
+    with pytest.raises(StudyError, match=rf"column\(s\) {name}: the results have"):
+        discover(tmp_path, list_series=lambda path, panel: [], panels=[load_panel("apoptosis")])
 
 
 @pytest.mark.parametrize("name", ["filename", "responder", "nuclei", "my_field", "pct", "N"])
