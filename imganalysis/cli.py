@@ -368,6 +368,9 @@ def main() -> None:
     except ImganalysisError as error:
         typer.echo(f"imganalysis: {error}", err=True)
         sys.exit(1 if isinstance(error, ImageError) else 2)
+    except KeyboardInterrupt:
+        typer.echo("imganalysis: stopped", err=True)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -337,21 +335,3 @@ def test_info_lists_series(small_study: Path) -> None:
     assert plain.returncode == 0 and "0.465" in plain.stdout
     content = json.loads(run("info", path, "--json").stdout)
     assert content["series"][0]["pixel_size_um"] == [1.0, 0.465, 0.465]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process on Windows")
-def test_stopping_leaves_nothing_behind(small_study: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "imganalysis.cli", "run", small_study, "--out", tmp_path / "r"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not (tmp_path / "r").exists():  # it has begun to work
-            assert process.poll() is None
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped" in said and "Traceback" not in said
-    assert not (tmp_path / "r").exists()
