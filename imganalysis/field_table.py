@@ -8,7 +8,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
-from imganalysis.study import clean_text
+from imganalysis.study import SAMPLE, clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ def _status(field: Field, result: FieldResult | None) -> tuple[str, str, str]:
     if result is None or result.reason:
         reason = result.reason if result is not None else "not_tried"
         return "failed", reason, result.message if result is not None else ""
-    return ("analysed" if field.role == "sample" else "control"), "", ""
+    return ("analysed" if field.role == SAMPLE else "control"), "", ""
 
 
 def _relative(path: Path, root: Path) -> str:

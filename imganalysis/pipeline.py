@@ -41,6 +41,7 @@ from imganalysis.results import (
 )
 from imganalysis.second_half import judge
 from imganalysis.settings import Settings
+from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +197,7 @@ def analyse_study(
         version=__version__,
     )
     fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
-    samples = fields[fields["role"] == "sample"].reset_index(drop=True)
+    samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
         samples, judged.counts, study.panels, settings.summary, no_negatives=judged.no_negatives

@@ -16,6 +16,7 @@ from imganalysis.classify.gates_file import adopt_gates
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.quantify.summary import Counts, fraction_bounds, tally
+from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def judge(
     role = fields[t.ROLE]
     controls = _together(objects, fields[role.isin(GATE_CONTROLS)])
     controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
-    places = fields[role == "sample"].reset_index(drop=True)
+    places = fields[role == SAMPLE].reset_index(drop=True)
     names = pd.Index(places[t.FIELD])
     used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
     if gates is not None:

@@ -2,7 +2,7 @@
 
 from imganalysis.study._discover import discover
 from imganalysis.study._manifest import MANIFEST, MANIFEST_COLUMNS
-from imganalysis.study._model import CONTROL_ROLES, IGNORED, ROLES, Biopsy, Field, Study
+from imganalysis.study._model import CONTROL_ROLES, IGNORED, ROLES, SAMPLE, Biopsy, Field, Study
 from imganalysis.study._names import clean_text
 from imganalysis.study._write import write_manifest
 
@@ -12,6 +12,7 @@ __all__ = [
     "MANIFEST",
     "MANIFEST_COLUMNS",
     "ROLES",
+    "SAMPLE",
     "Biopsy",
     "Field",
     "Study",
