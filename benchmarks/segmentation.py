@@ -23,9 +23,9 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
 from imganalysis.evaluating import evaluate
+from imganalysis.methods import ScikitImageMethod
 from imganalysis.segment import segment_nuclei
 from imganalysis.segment.scores import Counts, count, overlap
-from imganalysis.settings import ScikitImageMethod
 from imganalysis.simulate import load_recipe, simulate_field
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from imganalysis.errors import SettingsError
 
 if TYPE_CHECKING:
-    from imganalysis.settings import ScikitImageMethod
+    from imganalysis.methods import ScikitImageMethod
 
 METHODS = ("scikit-image",)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from imganalysis.settings import ScikitImageMethod
+    from imganalysis.methods import ScikitImageMethod
     from imganalysis.stack import PixelSize
 
     Finder = Callable[[NDArray[Any], tuple[float, ...], ScikitImageMethod], NDArray[np.uint32]]

@@ -9,6 +9,7 @@ import numpy as np
 
 from imganalysis import tables as t
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
+from imganalysis.methods import ScikitImageMethod
 from imganalysis.panel import match_channels
 from imganalysis.prepare.background import local_background
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
@@ -20,7 +21,7 @@ from imganalysis.quantify.frame import evaluate, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
 from imganalysis.segment import check_labels, expand_cells, ring_widths, rings, segment_nuclei
-from imganalysis.settings import ScikitImageMethod, Settings
+from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from imganalysis.errors import PanelError
 from imganalysis.panel_check import check_panel, markers_needed, panel_notes
 from imganalysis.panel_fractions import check_together
 from imganalysis.panel_match import choose_panel, match_channels
-from imganalysis.settings import Fraction, Model, NotNegative, Positive, Reading, explain
+from imganalysis.settings import Reading, explain
+from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 
 __all__ = [
     "Channel", "Context", "FractionOf", "InRegion", "Lonely", "Lymphoid", "Match", "Measure",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imganalysis.errors import LabelsError
 from imganalysis.io import read_labels, read_stack
-from imganalysis.settings import GivenLabels
+from imganalysis.methods import GivenLabels
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize
 
 if TYPE_CHECKING:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from imganalysis.errors import SettingsError
+from imganalysis.methods import ScikitImageMethod as ScikitImageMethod
+from imganalysis.methods import Segmentation
+from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Model(BaseModel):
-    """Base of all settings: frozen, unknown keys refused, defaults checked too."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Reading(Model):
@@ -97,32 +89,6 @@ class Preparation(Model):
     max_black_fraction: Fraction = Field(
         0.999, title="Black", description="a channel with more zero pixels than this is black"
     )
-
-
-class ScikitImageMethod(Model):
-    """Nuclei by smoothing, local threshold, seeds and watershed."""
-
-    method: Literal["scikit-image"] = "scikit-image"
-    nucleus_diameter_um: Positive = Field(
-        8.0, le=100, title="Nucleus diameter", description="um; of a typical nucleus"
-    )
-    smallest_nucleus_um: Positive = Field(
-        2.0, title="Smallest nucleus", description="um; smaller objects are debris"
-    )
-    sensitivity: Fraction = Field(
-        0.5, title="Sensitivity", description="0 finds bright nuclei only, 1 the dimmest too"
-    )
-
-
-class GivenLabels(Model):
-    """Nuclei from label images that somebody else made."""
-
-    method: Literal["given"] = "given"
-    path: str = Field(title="Label image", description="a file, or a folder with one per field")
-    page: int | str | None = Field(None, title="Page", description="number or name of the page")
-
-
-Segmentation = Annotated[ScikitImageMethod | GivenLabels, Field(discriminator="method")]
 
 
 class Measuring(Model):
@@ -225,7 +191,7 @@ def explain(error: ValidationError) -> str:
     """Say in one line each what a settings or panel file has wrong."""
     lines = []
     for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        place = ".".join(str(part) for part in item["loc"] if part != "added") or "(top level)"
         found = item.get("input")
         shown = "" if isinstance(found, dict | list) or found is None else f"; found {found!r}"
         lines.append(f"{place}: {item['msg']}{shown}")

@@ -12,14 +12,8 @@ from imganalysis import __version__
 from imganalysis.annotated import pairs_of, read_annotated
 from imganalysis.errors import ImageError, OutputError, SettingsError
 from imganalysis.segment.training_settings import TrainingSettings
-from imganalysis.settings import (
-    Model,
-    NotNegative,
-    Positive,
-    explain,
-    fingerprint,
-    read_settings,
-)
+from imganalysis.settings import explain, fingerprint, read_settings
+from imganalysis.settings_base import Model, NotNegative, Positive
 from imganalysis.stack import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:

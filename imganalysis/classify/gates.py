@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from imganalysis import tables as t
 from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call, measure_values
 from imganalysis.errors import GatesError
-from imganalysis.settings import Fraction, Model, NotNegative, Positive
+from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

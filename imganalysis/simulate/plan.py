@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from imganalysis.settings import Model, NotNegative, Positive
+from imganalysis.settings_base import Model, NotNegative, Positive
 from imganalysis.simulate.recipe import FieldSpec  # noqa: TC001 - pydantic needs it
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imganalysis.settings import Fraction, Model, NotNegative, Positive
+from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 
 
 class FieldSpec(Model):

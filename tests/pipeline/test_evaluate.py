@@ -17,7 +17,7 @@ from imganalysis.cli import app
 from imganalysis.errors import ImganalysisError, SettingsError
 from imganalysis.evaluating import Evaluation, Scale, evaluate
 from imganalysis.io import write_stack
-from imganalysis.settings import ScikitImageMethod
+from imganalysis.methods import ScikitImageMethod
 from imganalysis.stack import PixelSize, Stack
 
 if TYPE_CHECKING:

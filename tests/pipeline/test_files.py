@@ -10,9 +10,10 @@ import tifffile
 
 from imganalysis.cli import _settings
 from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.methods import GivenLabels
 from imganalysis.opening import open_study
 from imganalysis.reading import check_given, given_nuclei, inputs_of
-from imganalysis.settings import GivenLabels, Settings
+from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
