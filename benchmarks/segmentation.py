@@ -24,7 +24,7 @@ from skimage.segmentation import watershed
 
 from imganalysis.evaluating import evaluate
 from imganalysis.methods import ScikitImageMethod
-from imganalysis.segment import segment_nuclei
+from imganalysis.segment import find_nuclei
 from imganalysis.segment.scores import Counts, count, overlap
 from imganalysis.simulate import load_recipe, simulate_field
 
@@ -38,7 +38,7 @@ QUICK_IMAGES = 20
 
 
 def plain(
-    image: NDArray[Any], spacing: tuple[float, ...], settings: ScikitImageMethod
+    image: NDArray[Any], spacing: tuple[float, ...], settings: ScikitImageMethod, threads: int = 1
 ) -> NDArray[np.uint32]:
     """Find nuclei by a Gaussian of one pixel, Otsu, and watershed of the distance."""
     smooth = ndi.gaussian_filter(image.astype(np.float32), 1)
@@ -56,7 +56,7 @@ def plain(
 # The first is what the others are compared with.
 METHODS: dict[str, Callable[..., NDArray[np.uint32]]] = {
     "Gaussian, Otsu, watershed": plain,
-    "scikit-image": segment_nuclei,
+    "scikit-image": find_nuclei,
 }
 
 

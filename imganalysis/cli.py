@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from imganalysis.cli_evaluate import evaluate, parse_pixel_size
+from imganalysis.cli_evaluate import evaluate
+from imganalysis.cli_options import (
+    DiameterOption,
+    MethodOption,
+    ModelOption,
+    PixelSizeOption,
+    SensitivityOption,
+    method_values,
+    over_file,
+    parse_pixel_size,
+)
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
 
@@ -184,10 +195,7 @@ def run(
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
-    pixel_size: Annotated[
-        str | None,
-        typer.Option(metavar="[Z,]Y,X", help="Pixel size in um; overrides what the files say."),
-    ] = None,
+    pixel_size: PixelSizeOption = None,
     axes: AxesOption = None,
     time: Annotated[int | None, typer.Option(help="Time point of time series, from 0.")] = None,
     allow_rgb: Annotated[bool, typer.Option(help="Read RGB images; flagged.")] = False,
@@ -203,12 +211,10 @@ def run(
             help="Nuclei from label images of yours: a file, or a folder with one per field.",
         ),
     ] = None,
-    nucleus_diameter: Annotated[
-        float | None, typer.Option(help="Diameter of a typical nucleus, um.")
-    ] = None,
-    sensitivity: Annotated[
-        float | None, typer.Option(help="0 finds bright nuclei only, 1 the dimmest too.")
-    ] = None,
+    method: MethodOption = None,
+    model: ModelOption = None,
+    nucleus_diameter: DiameterOption = None,
+    sensitivity: SensitivityOption = None,
     background: Annotated[
         str | None, typer.Option(metavar="panel|local|none", help="Background subtraction.")
     ] = None,
@@ -238,7 +244,7 @@ def run(
         projection={"section_um": section_um},
         preparation={"background": background},
         measuring={"guard_um": guard_um},
-        segmentation={"nucleus_diameter_um": nucleus_diameter, "sensitivity": sensitivity},
+        segmentation=method_values(method, model, nucleus_diameter, sensitivity),
         nuclei=nuclei,
         output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},
     )
@@ -345,19 +351,18 @@ def _settings(
     for group, options in {"reading": reading, **groups}.items():
         given = {name: value for name, value in options.items() if value is not None}
         if given:
-            values[group] = {**values.get(group, {}), **given}
+            merge = over_file if group == "segmentation" else operator.or_
+            values[group] = merge(values.get(group, {}), given)
     if nuclei is not None:
         from imganalysis.reading import split_page
 
         if values.get("segmentation"):
             raise SettingsError(
-                "--nuclei gives the nuclei; --nucleus-diameter, --sensitivity and a "
-                "segmentation in the settings file would be without effect: leave one out"
+                "--nuclei gives the nuclei; --method, --model, --nucleus-diameter, --sensitivity "
+                "and a segmentation in the settings file would be without effect: leave one out"
             )
         path, page = split_page(nuclei)
         values["segmentation"] = {"method": "given", "path": path, "page": page}
-    elif "segmentation" in values:
-        values["segmentation"].setdefault("method", "scikit-image")
     return parse_settings(values, source=str(file) if file else "options")
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - read by typer
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
+from imganalysis.cli_options import (
+    DiameterOption,
+    MethodOption,
+    ModelOption,
+    PixelSizeOption,
+    SensitivityOption,
+    method_values,
+    parse_pixel_size,
+)
 from imganalysis.errors import SettingsError
-
-if TYPE_CHECKING:
-    from imganalysis.methods import ScikitImageMethod
-
-METHODS = ("scikit-image",)
 
 
 def evaluate(
@@ -24,12 +28,9 @@ def evaluate(
             "with the columns image and mask."
         ),
     ],
-    method: Annotated[
-        str, typer.Option(metavar="|".join(METHODS), help="How nuclei are found.")
-    ] = METHODS[0],
-    nucleus_diameter: Annotated[
-        float | None, typer.Option(metavar="UM", help="Diameter of a typical nucleus, um.")
-    ] = None,
+    method: MethodOption = None,
+    model: ModelOption = None,
+    nucleus_diameter: DiameterOption = None,
     diameter_px: Annotated[
         float | None,
         typer.Option(
@@ -38,13 +39,9 @@ def evaluate(
             "there, image by image.",
         ),
     ] = None,
-    sensitivity: Annotated[
-        float | None, typer.Option(help="0 finds bright nuclei only, 1 the dimmest too.")
-    ] = None,
-    pixel_size: Annotated[
-        str | None,
-        typer.Option(metavar="[Z,]Y,X", help="Pixel size in um; overrides what the files say."),
-    ] = None,
+    sensitivity: SensitivityOption = None,
+    pixel_size: PixelSizeOption = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="The first N images by name only.")
     ] = None,
@@ -58,30 +55,27 @@ def evaluate(
     Exit status: 0 all images evaluated; 1 some failed (listed with the reason); 2 a mistake in
     what was asked for.
     """
-    if method not in METHODS:
-        raise SettingsError(f"--method: expected {' or '.join(METHODS)}, found {method!r}")
     if nucleus_diameter is not None and diameter_px is not None:
         raise SettingsError("--nucleus-diameter and --diameter-px say the same; give one of them")
     from imganalysis.evaluating import Scale, write_scores
     from imganalysis.evaluating import evaluate as evaluate_images
+    from imganalysis.methods import GivenLabels
     from imganalysis.report.scores import print_scores
     from imganalysis.report.terminal import Progress
     from imganalysis.settings import parse_settings
     from imganalysis.stack import PixelSize
     from imganalysis.tables import write_csv
 
-    given = {"nucleus_diameter_um": nucleus_diameter, "sensitivity": sensitivity}
     chosen = parse_settings(
         {
-            "segmentation": {
-                "method": method,
-                **{name: value for name, value in given.items() if value is not None},
-            },
+            "segmentation": method_values(method, model, nucleus_diameter, sensitivity),
             "reading": {"pixel_size": parse_pixel_size(pixel_size)},
         },
         source="options",
     )
-    segmentation = cast("ScikitImageMethod", chosen.segmentation)  # as `method` is one of METHODS
+    segmentation = chosen.segmentation
+    if isinstance(segmentation, GivenLabels):
+        raise SettingsError("--method given: there is nothing to evaluate; name another method")
     size = chosen.reading.pixel_size
     with Progress() as progress:
         result = evaluate_images(
@@ -94,6 +88,7 @@ def evaluate(
                 estimate=nucleus_diameter is None,
             ),
             limit=limit,
+            threads=threads,
             progress=progress,
         )
     if csv is not None:
@@ -107,27 +102,3 @@ def evaluate(
     print_scores(result.scores(), problems)
     if result.n_failed:
         raise typer.Exit(1)
-
-
-def parse_pixel_size(text: str | None) -> tuple[float | None, float, float] | None:
-    """Read an option [Z,]Y,X, sizes of a pixel in um.
-
-    Raises
-    ------
-    SettingsError
-        Not two or three numbers.
-    """
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) == 2:
-        return (None, values[0], values[1])
-    if len(values) == 3:
-        return (values[0], values[1], values[2])
-    raise SettingsError(
-        f"--pixel-size: expected Y,X or Z,Y,X in um, e.g. 0.23,0.23 or 0.5,0.23,0.23; "
-        f"found {text!r}"
-    )

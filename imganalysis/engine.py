@@ -32,6 +32,12 @@ def default_workers() -> int:
         return max(1, os.cpu_count() or 1)
 
 
+def threads_each(workers: int | None, tasks: int) -> int:
+    """Threads that each of several processes may use, so that all processors have work."""
+    processes = max(1, min(workers or default_workers(), tasks))
+    return max(1, default_workers() // processes)
+
+
 def run_tasks(
     function: Callable[[Item], Result],
     items: Sequence[Item],

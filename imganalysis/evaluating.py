@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from imganalysis import tables as t
 from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
 from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
-from imganalysis.segment import segment_nuclei
+from imganalysis.segment import find_nuclei, model_facts
 from imganalysis.segment.diameter import estimate_diameter
 from imganalysis.segment.scores import (
     THRESHOLDS,
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from imganalysis.methods import ScikitImageMethod
+    from imganalysis.methods import Method
     from imganalysis.stack import PixelSize
 
-    Finder = Callable[[NDArray[Any], tuple[float, ...], ScikitImageMethod], NDArray[np.uint32]]
+    Finder = Callable[[NDArray[Any], tuple[float, ...], Any, int], NDArray[np.uint32]]
 
 FLAGS, REASON, MESSAGE = "flags", "reason", "message"
 DIAMETER, DIAMETER_FROM = "diameter_px", "diameter_from"
@@ -117,11 +118,12 @@ class _Result:
 def evaluate(
     images: Path,
     masks: Path,
-    settings: ScikitImageMethod,
+    settings: Method,
     *,
     scale: Scale | None = None,
     limit: int | None = None,
-    find: Finder = segment_nuclei,
+    threads: int = 1,
+    find: Finder = find_nuclei,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Find nuclei in annotated images and compare them with the annotation.
@@ -136,8 +138,10 @@ def evaluate(
         What is known of the images' scale.
     limit
         Only so many images, the first by name.
+    threads
+        That finding nuclei may use.
     find
-        Finds nuclei: (image, spacing in um, settings) to labels.
+        Finds nuclei: (image, spacing in um, settings, threads) to labels.
     progress
         Called with (step, done, total) after each image.
 
@@ -167,7 +171,7 @@ def evaluate(
     for number, (image, mask) in enumerate(pairs[:limit], start=1):
         row: dict[str, Any] = {IMAGE: image.name, MASK: mask.name}
         try:
-            one = _one_image(image, mask, settings, scale, find, warm=bool(results))
+            one = _one_image(image, mask, settings, scale, find, threads, warm=bool(results))
         except ImganalysisError as error:
             row |= {REASON: error.reason, MESSAGE: error.message}
         else:
@@ -193,9 +197,10 @@ def evaluate(
 def _one_image(
     image_path: Path,
     mask_path: Path,
-    settings: ScikitImageMethod,
+    settings: Method,
     scale: Scale,
     find: Finder,
+    threads: int,
     *,
     warm: bool,
 ) -> _Result:
@@ -203,11 +208,11 @@ def _one_image(
     if not warm:
         # Loads what the method needs (a model, compiled code), so that it is not timed.
         corner = image[(..., slice(_WARM_PX), slice(_WARM_PX))]
-        find(corner, (settings.nucleus_diameter_um / 20,) * image.ndim, settings)
+        find(corner, (settings.nucleus_diameter_um / 20,) * image.ndim, settings, threads)
     start = time.perf_counter()
     spacing, diameter, origin = _spacing(image, size, settings, scale, image_path)
     if np.isfinite(diameter):
-        found = find(image, spacing, settings)
+        found = find(image, spacing, settings, threads)
     else:
         found = np.zeros(image.shape, np.uint32)
     seconds = time.perf_counter() - start
@@ -224,7 +229,7 @@ def _one_image(
 def _spacing(
     image: NDArray[Any],
     size: PixelSize,
-    settings: ScikitImageMethod,
+    settings: Method,
     scale: Scale,
     path: Path,
 ) -> tuple[tuple[float, ...], float, str]:
@@ -252,7 +257,7 @@ def _spacing(
     return tuple(pixel * value / spacing[-1] for value in spacing), diameter, origin
 
 
-def write_scores(path: Path, result: Evaluation, settings: ScikitImageMethod) -> None:
+def write_scores(path: Path, result: Evaluation, settings: Method) -> None:
     """Write pooled scores as JSON, with the settings and version that they hold for.
 
     Raises
@@ -262,9 +267,11 @@ def write_scores(path: Path, result: Evaluation, settings: ScikitImageMethod) ->
     """
     from imganalysis import __version__
 
+    model = model_facts(settings)
     content = {
         **result.scores(),
         "settings": settings.model_dump(mode="json"),
+        "model": None if model is None else dataclasses.asdict(model),
         "version": __version__,
         "images": result.table[IMAGE].tolist(),
         "unpaired": list(result.unpaired),

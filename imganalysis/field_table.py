@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FACTS = (
     "n_planes", "projection", "projection_first_plane", "projection_last_plane",
     "projection_reason", "time_point", "pixel_size_z_um", "pixel_size_y_um", "pixel_size_x_um",
-    "pixel_size_origin", "segmentation", "n_objects", "n_evaluable", "field_mm2", "frame_mm2",
-    "tissue_mm2", "nuclear_contrast", "focus", "sha256",
+    "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_evaluable",
+    "field_mm2", "frame_mm2", "tissue_mm2", "nuclear_contrast", "focus", "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
 

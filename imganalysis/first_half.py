@@ -9,7 +9,7 @@ import numpy as np
 
 from imganalysis import tables as t
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
-from imganalysis.methods import ScikitImageMethod
+from imganalysis.methods import GivenLabels
 from imganalysis.panel import match_channels
 from imganalysis.prepare.background import local_background
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
@@ -20,7 +20,14 @@ from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
-from imganalysis.segment import check_labels, expand_cells, ring_widths, rings, segment_nuclei
+from imganalysis.segment import (
+    check_labels,
+    expand_cells,
+    find_nuclei,
+    model_facts,
+    ring_widths,
+    rings,
+)
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
@@ -161,6 +168,7 @@ def measure_stack(
     section_um: float | None = None,
     nuclei: NDArray[Any] | None = None,
     allow_black: bool = False,
+    threads: int = 1,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -178,6 +186,8 @@ def measure_stack(
         (Y, X) or (Z, Y, X) label image to use instead of a segmentation.
     allow_black
         Whether channels other than the nuclei may be black, as in a single stain control.
+    threads
+        That finding nuclei may use; the result does not depend on it.
 
     Raises
     ------
@@ -195,7 +205,7 @@ def measure_stack(
     flat = images[stain].ndim == 2
     spacing = _spacing(stack, flat)
     if nuclei is None:
-        labels = _segment(images[stain], spacing, settings)
+        labels = _segment(images[stain], spacing, settings, threads)
     else:
         labels = check_labels(nuclei, images[stain].shape)
     widths = ring_widths(
@@ -205,7 +215,8 @@ def measure_stack(
     contrast, explained = nuclear_contrast(images[stain], labels, ring)
     flags = list(seen.flags)
     if nuclei is None and settings.measuring.check_nuclei and explained < SUSPICIOUS:
-        _refuse_rival(images, stain, contrast * explained, spacing, settings, stack, panel)
+        score = contrast * explained
+        _refuse_rival(images, stain, score, spacing, settings, stack, panel, threads)
         flags.append("weak_nuclear_contrast")
     cells = expand_cells(labels, spacing, settings.measuring.expansion_um)
     dy, dx = spacing[-2:]
@@ -222,7 +233,7 @@ def measure_stack(
         **_size_facts(stack, objects, tissue, frame, dy * dx / 1e6, flat),
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
-        "segmentation": "given" if nuclei is not None else settings.segmentation.method,
+        **_method_facts(settings, given=nuclei is not None),
     }
     return Measured(
         objects,
@@ -305,12 +316,24 @@ def _spacing(stack: Stack, flat: bool) -> tuple[float, ...]:
 
 
 def _segment(
-    image: NDArray[Any], spacing: tuple[float, ...], settings: Settings
+    image: NDArray[Any], spacing: tuple[float, ...], settings: Settings, threads: int
 ) -> NDArray[np.uint32]:
     method = settings.segmentation
-    if not isinstance(method, ScikitImageMethod):
+    if isinstance(method, GivenLabels):
         raise SettingsError("the settings name label images: give the nuclei of this field")
-    return segment_nuclei(image, spacing, method)
+    return find_nuclei(image, spacing, method, threads)
+
+
+def _method_facts(settings: Settings, *, given: bool) -> dict[str, str]:
+    method = settings.segmentation
+    if given or isinstance(method, GivenLabels):
+        return {"segmentation": "given", "model": "", "model_sha256": ""}
+    model = model_facts(method)
+    return {
+        "segmentation": method.method,
+        "model": model.name if model else "",
+        "model_sha256": model.sha256 if model else "",
+    }
 
 
 def _refuse_rival(
@@ -321,12 +344,13 @@ def _refuse_rival(
     settings: Settings,
     stack: Stack,
     panel: Panel,
+    threads: int,
 ) -> None:
     """Refuse a field in which another channel looks more like nuclei than the nuclear one."""
     for marker, image in images.items():
         if marker == stain:
             continue
-        labels = _segment(image, spacing, settings)
+        labels = _segment(image, spacing, settings, threads)
         ring = rings(labels, spacing, panel.ring_um)
         rival = float(np.prod(nuclear_contrast(image, labels, ring)))
         if rival > RIVAL * max(score, 0.0):

@@ -18,14 +18,14 @@ import pandas as pd
 from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
-from imganalysis.engine import run_tasks
+from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_field
 from imganalysis.quantify.biopsies import biopsy_table
-from imganalysis.reading import check_given, given_nuclei, inputs_of, read_field
+from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
@@ -68,6 +68,7 @@ class Task:
     panel: Panel
     settings: Settings
     folder: Path | None = None  # where labels and masks are written, if anywhere
+    threads: int = 1  # that finding nuclei may use
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def analyse_field(task: Task) -> FieldResult:
             section_um=where.section_um,
             nuclei=nuclei,
             allow_black=where.role == "single_stain",  # all but one of its channels are
+            threads=task.threads,
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
@@ -235,6 +237,7 @@ def check_run(
     if not study.samples:
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     check_given(study, settings)
+    check_method(settings)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     if gates_file is None:
         return None
@@ -286,6 +289,8 @@ def run_study(
         `out` cannot be written, or holds something.
     LabelsError
         Nuclei are given that fit no field, or several.
+    ModelError, MissingLibraryError
+        Weights or a library that finding nuclei needs cannot be had.
     GatesError
         The gates file is wrong or does not fit the study.
     """
@@ -295,9 +300,9 @@ def run_study(
     started = now()
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
-        tasks = [
-            Task(f, study.panels[f.panel], settings, folder) for f in study.fields if not f.problem
-        ]
+        fields = [f for f in study.fields if not f.problem]
+        threads = threads_each(workers, len(fields))
+        tasks = [Task(f, study.panels[f.panel], settings, folder, threads) for f in fields]
         results = run_tasks(
             analyse_field,
             tasks,

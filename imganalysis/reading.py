@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imganalysis.errors import LabelsError
 from imganalysis.io import read_labels, read_stack
 from imganalysis.methods import GivenLabels
+from imganalysis.segment import model_facts
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ def read_field(where: Field, settings: Settings, panel: Panel) -> Stack:
         allow_rgb=reading.allow_rgb,
         backend=reading.backend,
     )
+
+
+def check_method(settings: Settings) -> None:
+    """Find out before a run whether nuclei can be found as the settings say.
+
+    Raises
+    ------
+    SettingsError, ModelError, MissingLibraryError
+        The method, its weights or a library that it needs cannot be had.
+    """
+    if not isinstance(settings.segmentation, GivenLabels):
+        model_facts(settings.segmentation)
 
 
 def given_nuclei(where: Field, settings: Settings) -> NDArray[np.uint32] | None:

@@ -34,7 +34,8 @@ BELOW_STEPS = GROUND | {"errors"}
 BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
-COMMANDS = frozenset({"cli_train", "cli_evaluate"})  # of the command line, one file each
+# Of the command line, one file each.
+COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options"})
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "cohort": BELOW_SHOWN,
     "report": BELOW_SHOWN | READING,
     **dict.fromkeys(PIPELINE, BELOW_CLI),
-    **dict.fromkeys(COMMANDS, BELOW_CLI),
+    **dict.fromkeys(COMMANDS, BELOW_CLI | COMMANDS),
     "cli": BELOW_CLI | COMMANDS,
     "napari_imganalysis": BELOW_CLI,
 }

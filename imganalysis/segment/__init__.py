@@ -3,11 +3,16 @@
 from imganalysis.segment._skimage import segment_nuclei
 from imganalysis.segment.cells import expand_cells, ring_widths, rings
 from imganalysis.segment.labels import check_labels, label_ids, relabel, touching_border
+from imganalysis.segment.registry import ModelFacts, Segmenter, find_nuclei, model_facts
 
 __all__ = [
+    "ModelFacts",
+    "Segmenter",
     "check_labels",
     "expand_cells",
+    "find_nuclei",
     "label_ids",
+    "model_facts",
     "relabel",
     "ring_widths",
     "rings",

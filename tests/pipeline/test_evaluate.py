@@ -99,7 +99,7 @@ class Spy:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    def __call__(self, image: Any, spacing: Any, settings: Any) -> np.ndarray:
+    def __call__(self, image: Any, spacing: Any, settings: Any, threads: int) -> np.ndarray:
         self.asked.append((image.shape, spacing, settings.nucleus_diameter_um))
         return np.zeros(image.shape, np.uint32)
 
@@ -260,7 +260,7 @@ def test_a_csv_that_pairs_nothing(folders: tuple[Path, Path], text: str, said: s
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--method", "magic"], "expected scikit-image, found 'magic'"),
+        (["--method", "magic"], "unknown method 'magic'; expected one of network, scikit-image"),
         (["--nucleus-diameter", "8", "--diameter-px", "9"], "give one of them"),
         (["--nucleus-diameter", "-1"], "nucleus_diameter_um"),
         (["--diameter-px", "0"], "1 pixel or more"),

@@ -1,0 +1,88 @@
+"""Options that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from imganalysis.errors import SettingsError
+from imganalysis.methods import Method
+
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="network|scikit-image|cellpose|...",
+        help="How nuclei are found; other packages can add methods.",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights of the method: a built-in name, or a file of yours.",
+    ),
+]
+DiameterOption = Annotated[
+    float | None,
+    typer.Option(
+        "--nucleus-diameter", metavar="UM", help="Diameter of a typical nucleus, um; 8 by default."
+    ),
+]
+SensitivityOption = Annotated[
+    float | None, typer.Option(help="0 finds clear nuclei only, 1 the faintest too.")
+]
+PixelSizeOption = Annotated[
+    str | None,
+    typer.Option(metavar="[Z,]Y,X", help="Pixel size in um; overrides what the files say."),
+]
+
+
+def method_values(
+    method: str | None,
+    model: str | None,
+    nucleus_diameter: float | None,
+    sensitivity: float | None,
+) -> dict[str, Any]:
+    """Collect what options say of the segmentation, as in a settings file."""
+    given = {
+        "method": method,
+        "model": model,
+        "nucleus_diameter_um": nucleus_diameter,
+        "sensitivity": sensitivity,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def over_file(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Put what options say of the segmentation on top of what a settings file says.
+
+    Where the method changes, only what all methods share is kept of the file.
+    """
+    if given.get("method", before.get("method")) != before.get("method"):
+        before = {name: value for name, value in before.items() if name in Method.model_fields}
+    return {**before, **given}
+
+
+def parse_pixel_size(text: str | None) -> tuple[float | None, float, float] | None:
+    """Read an option [Z,]Y,X, sizes of a pixel in um.
+
+    Raises
+    ------
+    SettingsError
+        Not two or three numbers.
+    """
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == 2:
+        return (None, values[0], values[1])
+    if len(values) == 3:
+        return (values[0], values[1], values[2])
+    raise SettingsError(
+        f"--pixel-size: expected Y,X or Z,Y,X in um, e.g. 0.23,0.23 or 0.5,0.23,0.23; "
+        f"found {text!r}"
+    )

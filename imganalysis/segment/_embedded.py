@@ -1,0 +1,71 @@
+"""The method `network`: from its settings to a network file, and from lengths in um to pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis.errors import SettingsError
+from imganalysis.segment._network import segment_with_network
+from imganalysis.segment.onnx import OnnxModel, load_onnx
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from imganalysis.methods import NetworkMethod
+
+MODELS = Path(__file__).parents[1] / "models"
+"""Folder of the networks that come with the package, each with its card."""
+
+_SUFFIX = ".onnx"
+_SPAN = 6.0  # logit at sensitivity 0 minus that at 1
+_OBLONG = 1.25  # pixels longer than wide by more than this change what a network sees
+
+
+def model_path(model: str) -> Path:
+    """Find the file of a network by its built-in name, or as a path.
+
+    Raises
+    ------
+    SettingsError
+        No built-in name, and no ``.onnx`` file either.
+    """
+    if model.lower().endswith(_SUFFIX):
+        return Path(model)
+    known = sorted(path.stem for path in MODELS.glob(f"*{_SUFFIX}"))
+    if model not in known:
+        raise SettingsError(
+            f"unknown network {model!r}; expected {', '.join(known) or 'none is built in'}, or "
+            f"the path of a file {_SUFFIX}"
+        )
+    return MODELS / f"{model}{_SUFFIX}"
+
+
+def load_model(settings: NetworkMethod) -> OnnxModel:
+    """Load the network of the settings; a process loads each file once.
+
+    Raises
+    ------
+    SettingsError, ModelError, MissingLibraryError
+        Unknown, damaged or foreign; onnxruntime is missing.
+    """
+    return load_onnx(model_path(settings.model), threads=1)
+
+
+def find_by_network(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: NetworkMethod, threads: int
+) -> NDArray[np.uint32]:
+    """Find nuclei by a network; see `imganalysis.segment.registry.find_nuclei`."""
+    model = load_model(settings)
+    dy, dx = spacing_um[-2:]
+    if max(dy, dx) > _OBLONG * min(dy, dx):
+        raise SettingsError(
+            f"pixels of {dy:g} x {dx:g} um: the network expects them about as long as wide; "
+            "method scikit-image takes any"
+        )
+    pixel = float(np.sqrt(dy * dx))
+    threshold = _SPAN * (0.5 - settings.sensitivity)
+    diameter, smallest = settings.nucleus_diameter_um / pixel, settings.smallest_nucleus_um / pixel
+    return segment_with_network(image, model, diameter, threshold=threshold, smallest_px=smallest)

@@ -1,0 +1,184 @@
+"""Methods that find nuclei: which there are, and one call for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.methods import (
+    BUILT_IN,
+    CellposeMethod,
+    Method,
+    NetworkMethod,
+    ScikitImageMethod,
+    load_added,
+)
+from imganalysis.segment.labels import check_labels, relabel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Find = Callable[["NDArray[Any]", tuple[float, ...], Any, int], "NDArray[Any]"]
+"""(image (Y, X) or (Z, Y, X), size of a pixel along each axis in um, settings, threads) to labels
+of the image's shape, 0 = background. The labels do not depend on the threads."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Which weights a method uses.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    sha256
+        Of its file.
+    """
+
+    name: str
+    sha256: str
+
+
+def no_model(settings: Any) -> ModelFacts | None:
+    """Say that a method uses no weights."""
+    return None
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A method that finds nuclei, as another package's entry point names it.
+
+    Parameters
+    ----------
+    settings
+        Class of its settings; ``method`` is the name of the entry point.
+    find
+        Finds nuclei in one image.
+    model
+        Says which weights these settings use, if any; raises an error of this package where they,
+        or a library, are missing. Called once before a run.
+    """
+
+    settings: type[Method]
+    find: Find
+    model: Callable[[Any], ModelFacts | None] = no_model
+
+
+def find_nuclei(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: Method, threads: int = 1
+) -> NDArray[np.uint32]:
+    """Find nuclei by the method that the settings name.
+
+    Parameters
+    ----------
+    image
+        (Y, X) or (Z, Y, X), picture of a nuclear stain, any scale of values.
+    spacing_um
+        Size of a pixel along each axis of ``image``, um.
+    settings
+        Of the method; their class says which one.
+    threads
+        That may be used. The result does not depend on it.
+
+    Returns
+    -------
+    labels
+        uint32, shape of ``image``, 0 = background, 1, 2, ... in raster order of the first pixel.
+
+    Raises
+    ------
+    SettingsError
+        The settings are of no method that finds nuclei in images, or ask for the impossible.
+    ModelError, MissingLibraryError
+        Weights or a library that the method needs cannot be had.
+    LabelsError
+        The method of another package gave no label image.
+    """
+    image = np.asarray(image)
+    found = _segmenter(settings).find(image, spacing_um, settings, threads)
+    if settings.method in BUILT_IN:
+        return np.asarray(found, np.uint32)
+    try:
+        return relabel(check_labels(found, image.shape))
+    except LabelsError as error:
+        raise LabelsError(f"method {settings.method!r}: {error.message}") from None
+
+
+def model_facts(settings: Method) -> ModelFacts | None:
+    """Say which weights a method uses; None where it uses none.
+
+    Raises
+    ------
+    SettingsError, ModelError, MissingLibraryError
+        As `find_nuclei` would raise for any image.
+    """
+    return _segmenter(settings).model(settings)
+
+
+def _segmenter(settings: Method) -> Segmenter:
+    kind = settings.method
+    if kind in _BUILT_IN:
+        return _BUILT_IN[kind]
+    if kind in BUILT_IN:
+        raise SettingsError(f"method {kind!r} names label images: give the nuclei themselves")
+    try:
+        loaded = load_added(kind)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    if not isinstance(loaded, Segmenter):
+        raise SettingsError(
+            f"method {kind!r}: its entry point names {type(loaded).__name__}, expected an "
+            "imganalysis.segment.registry.Segmenter"
+        )
+    return loaded
+
+
+# Each imports what it needs when it is called: torch and onnxruntime take seconds.
+
+
+def _scikit_image(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: ScikitImageMethod, threads: int
+) -> NDArray[np.uint32]:
+    from imganalysis.segment._skimage import segment_nuclei
+
+    return segment_nuclei(image, spacing_um, settings)
+
+
+def _network(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: NetworkMethod, threads: int
+) -> NDArray[np.uint32]:
+    from imganalysis.segment._embedded import find_by_network
+
+    return find_by_network(image, spacing_um, settings, threads)
+
+
+def _network_model(settings: NetworkMethod) -> ModelFacts:
+    from imganalysis.segment._embedded import load_model
+
+    model = load_model(settings)
+    return ModelFacts(model.name, model.sha256)
+
+
+def _cellpose(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: CellposeMethod, threads: int
+) -> NDArray[np.uint32]:
+    from imganalysis.segment._cellpose import segment_with_cellpose
+
+    return segment_with_cellpose(image, spacing_um, settings, threads)
+
+
+def _cellpose_model(settings: CellposeMethod) -> ModelFacts:
+    from imganalysis.segment._cellpose import cellpose_model
+
+    return cellpose_model(settings)
+
+
+_BUILT_IN = {
+    "network": Segmenter(NetworkMethod, _network, _network_model),
+    "scikit-image": Segmenter(ScikitImageMethod, _scikit_image),
+    "cellpose": Segmenter(CellposeMethod, _cellpose, _cellpose_model),
+}
