@@ -32,19 +32,22 @@ def train(
 ) -> None:
     """Train a network that outlines nuclei, on your own annotated images or a given recipe.
 
-    OUT gets checkpoint.pt, weights.pt and log.csv. Stopped or killed, it goes on with --resume
-    and ends with the same weights as if it had never been stopped.
+    OUT gets NAME.onnx (the network, for --model of the other commands), checkpoint.pt, weights.pt
+    and log.csv. Stopped or killed, it goes on with --resume and ends with the same weights as if
+    it had never been stopped.
     """
     # Read once, when torch loads: threads that wait for each other sleep. Where other programs
     # take turns on the same cores, spinning ones make a step ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        import onnx  # noqa: F401 - found missing now, not after hours
         import torch
     except ImportError as error:
         raise MissingLibraryError(
-            f"training needs torch ({error}): pip install 'imganalysis[train]'"
+            f"training needs torch and onnx ({error}): pip install 'imganalysis[train]'"
         ) from None
     from imganalysis.report.terminal import Progress
+    from imganalysis.segment.onnx import write_onnx
     from imganalysis.segment.training import CHECKPOINT
     from imganalysis.segment.training import train as train_network
     from imganalysis.training_data import about_weights, load_examples, read_recipe
@@ -81,8 +84,10 @@ def train(
             stop=None if end is None else (lambda: time.monotonic() > end),
             progress=progress,
         )
+    network = out / f"{chosen.name}.onnx"
+    write_onnx(trained.weights, network)
     state = "finished" if trained.finished else "stopped; go on with --resume"
     typer.echo(
-        f"{trained.weights}: {trained.step} of {chosen.training.steps} steps, "
+        f"{network}: {trained.step} of {chosen.training.steps} steps, "
         f"loss {trained.loss:.4f}; {state}"
     )

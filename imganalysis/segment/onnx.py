@@ -260,7 +260,9 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
     try:
         import onnxruntime as ort
     except ImportError as error:
-        raise MissingLibraryError(f"running a network needs onnxruntime: {_INSTALL}") from error
+        raise MissingLibraryError(
+            "running a network needs onnxruntime: pip install onnxruntime"
+        ) from error
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

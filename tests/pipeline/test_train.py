@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,3 +207,17 @@ def test_the_recipe_of_the_package_is_valid(repository: Path) -> None:
     recipe = read_recipe(repository / "recipes" / "nuclei.yaml")
     assert recipe.training.network.width == (16, 32, 64, 128)
     assert all(source.credit for source in recipe.sources.values())
+
+
+def test_the_network_that_it_writes_finds_nuclei_by_the_same_command_line(study: Path) -> None:
+    """What `train` gives is what ``--model`` takes."""
+    recipe, out = study / "recipe.yaml", study / "out"
+    said = call(recipe, "--out", out, "--threads", 1)
+    network = out / "toy.onnx"
+    assert str(network) in said
+    folders = [study / "images", study / "masks"]
+    options = ["--method", "network", "--model", network, "--limit", "2", "--json", out / "s.json"]
+    result = CliRunner().invoke(app, ["evaluate", *map(str, [*folders, *options])])
+    assert result.exit_code == 0, result.output
+    model = json.loads((out / "s.json").read_text())["model"]
+    assert model == {"name": "toy", "sha256": sha256(network.read_bytes()).hexdigest()}
