@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -101,8 +102,11 @@ def _import_cellpose(version: str) -> None:
     # Cellpose warns of optional parts at its import and of every plane without nuclei.
     logging.getLogger("cellpose").setLevel(logging.ERROR)
     try:
-        import cellpose.core
-        import cellpose.models  # noqa: F401
+        with warnings.catch_warnings():
+            # Cellpose 3 imports parts of torch that warn of their age; it is not run with them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import cellpose.core
+            import cellpose.models  # noqa: F401
     except Exception as error:  # libraries that do not fit each other raise anything
         raise MissingLibraryError(
             f"cellpose {version} is installed but cannot be imported ({type(error).__name__}: "
