@@ -226,7 +226,8 @@ def _masks(
     run = core.run_3D if volume else core.run_net
     # Cellpose follows flows in three dimensions with functions that Apple's GPU lacks.
     device = torch.device("cpu") if volume and network.device.type == "mps" else network.device
-    with _one_thread():
+    # Cellpose counts where pixels end in a sparse tensor; torch wants to be told not to check it.
+    with _one_thread(), torch.sparse.check_sparse_tensor_invariants(enable=False):
         out, _ = run(
             network.module,
             pixels,
