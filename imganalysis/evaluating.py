@@ -14,8 +14,7 @@ import numpy as np
 from imganalysis import tables as t
 from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
 from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
-from imganalysis.segment import find_nuclei, model_facts
-from imganalysis.segment.diameter import estimate_diameter
+from imganalysis.segment import find_nuclei, model_facts, nucleus_diameter
 from imganalysis.segment.scores import (
     THRESHOLDS,
     Counts,
@@ -250,7 +249,7 @@ def _spacing(
         )
     diameter, origin = scale.diameter_px, "given"
     if diameter is None:
-        diameter, origin = estimate_diameter(image), "estimated"
+        diameter, origin = nucleus_diameter(image, settings), "estimated"
     pixel = settings.nucleus_diameter_um / diameter
     if len(spacing) < image.ndim:
         return (pixel,) * image.ndim, diameter, origin

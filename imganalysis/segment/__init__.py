@@ -3,7 +3,13 @@
 from imganalysis.segment._skimage import segment_nuclei
 from imganalysis.segment.cells import expand_cells, ring_widths, rings
 from imganalysis.segment.labels import check_labels, label_ids, relabel, touching_border
-from imganalysis.segment.registry import ModelFacts, Segmenter, find_nuclei, model_facts
+from imganalysis.segment.registry import (
+    ModelFacts,
+    Segmenter,
+    find_nuclei,
+    model_facts,
+    nucleus_diameter,
+)
 
 __all__ = [
     "ModelFacts",
@@ -13,6 +19,7 @@ __all__ = [
     "find_nuclei",
     "label_ids",
     "model_facts",
+    "nucleus_diameter",
     "relabel",
     "ring_widths",
     "rings",

@@ -274,15 +274,33 @@ def tidy(labels: NDArray[np.int32], min_size: int) -> NDArray[np.int32]:
     return clean
 
 
+def flow_errors(labels: NDArray[np.int32], flows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Say how badly the shape of each object explains the flows that made it.
+
+    Parameters
+    ----------
+    labels
+        (Y, X), 0 = background.
+    flows
+        (2, Y, X), as `labels_to_flows` gives them.
+
+    Returns
+    -------
+    (1 + largest label,) float64
+        Mean square of the difference between ``flows`` and the flows of the object's own outline;
+        0 for the background and for labels that are not there.
+    """
+    square = np.square(labels_to_flows(labels) - flows).sum(axis=0)
+    n = int(labels.max(initial=0)) + 1
+    size = np.bincount(labels.ravel(), minlength=n)
+    error = np.bincount(labels.ravel(), weights=square.ravel(), minlength=n)
+    error[0] = 0
+    return np.asarray(error / np.maximum(size, 1))
+
+
 def _without_errors(
     labels: NDArray[np.int32], flows: NDArray[np.float32], max_error: float
 ) -> NDArray[np.int32]:
     """Drop objects whose shape does not explain the flows that made them."""
-    own = labels_to_flows(labels)
-    square = np.square(own - flows).sum(axis=0)
-    n = int(labels.max()) + 1
-    size = np.bincount(labels.ravel(), minlength=n)
-    error = np.bincount(labels.ravel(), weights=square.ravel(), minlength=n)
-    bad = error > max_error * np.maximum(size, 1)
-    bad[0] = False
+    bad = flow_errors(labels, flows) > max_error
     return np.where(bad[labels], 0, labels).astype(np.int32)

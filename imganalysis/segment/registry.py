@@ -48,6 +48,13 @@ def no_model(settings: Any) -> ModelFacts | None:
     return None
 
 
+def plain_diameter(image: NDArray[Any], settings: Any) -> float:
+    """Estimate the diameter of nuclei without a model; pixels."""
+    from imganalysis.segment.diameter import estimate_diameter
+
+    return estimate_diameter(image)
+
+
 @dataclass(frozen=True)
 class Segmenter:
     """A method that finds nuclei, as another package's entry point names it.
@@ -61,11 +68,15 @@ class Segmenter:
     model
         Says which weights these settings use, if any; raises an error of this package where they,
         or a library, are missing. Called once before a run.
+    diameter
+        Estimates the diameter of a typical nucleus in an image (Y, X) of unknown scale, pixels;
+        NaN where there is nothing to go by.
     """
 
     settings: type[Method]
     find: Find
     model: Callable[[Any], ModelFacts | None] = no_model
+    diameter: Callable[[Any, Any], float] = plain_diameter
 
 
 def find_nuclei(
@@ -119,6 +130,24 @@ def model_facts(settings: Method) -> ModelFacts | None:
     return _segmenter(settings).model(settings)
 
 
+def nucleus_diameter(image: NDArray[Any], settings: Method) -> float:
+    """Estimate the diameter of a typical nucleus in an image of unknown scale.
+
+    Parameters
+    ----------
+    image
+        (Y, X), picture of a nuclear stain.
+    settings
+        Of the method; one with a network asks the network.
+
+    Returns
+    -------
+    float
+        Pixels; NaN where the image is flat or shows nothing like a nucleus.
+    """
+    return float(_segmenter(settings).diameter(np.asarray(image), settings))
+
+
 def _segmenter(settings: Method) -> Segmenter:
     kind = settings.method
     if kind in _BUILT_IN:
@@ -163,6 +192,13 @@ def _network_model(settings: NetworkMethod) -> ModelFacts:
     return ModelFacts(model.name, model.sha256)
 
 
+def _network_diameter(image: NDArray[Any], settings: NetworkMethod) -> float:
+    from imganalysis.segment._embedded import load_model
+    from imganalysis.segment.scale import diameter_by_network
+
+    return diameter_by_network(image, load_model(settings))
+
+
 def _cellpose(
     image: NDArray[Any], spacing_um: tuple[float, ...], settings: CellposeMethod, threads: int
 ) -> NDArray[np.uint32]:
@@ -178,7 +214,7 @@ def _cellpose_model(settings: CellposeMethod) -> ModelFacts:
 
 
 _BUILT_IN = {
-    "network": Segmenter(NetworkMethod, _network, _network_model),
+    "network": Segmenter(NetworkMethod, _network, _network_model, _network_diameter),
     "scikit-image": Segmenter(ScikitImageMethod, _scikit_image),
     "cellpose": Segmenter(CellposeMethod, _cellpose, _cellpose_model),
 }
