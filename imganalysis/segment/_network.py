@@ -2,55 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imganalysis.errors import SettingsError
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
-from imganalysis.segment.labels import relabel
-from imganalysis.segment.pixels import levels, normalise, rescale, rescale_labels
-from imganalysis.segment.windows import predict
+from imganalysis.segment.pixels import (
+    levels,
+    needed,
+    normalise,
+    rescale_labels_part,
+    rescale_part,
+    scaled_shape,
+)
+from imganalysis.segment.tiles import release, segment_in_tiles
+from imganalysis.segment.windows import Window, assemble, look, window_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from imganalysis.segment.onnx import OnnxModel
+    from imganalysis.segment.pixels import Box, Sliceable
+    from imganalysis.segment.tiles import FindPart, Sliced
 
+TILE = 4096
+"""Largest side of a tile, pixels of the image."""
+
+_TILE = 2048  # the same at the network's scale
 _SMALLEST = 0.25  # of the network's diameter
 _STEPS = 6.0  # of the network's diameter: from the rim of a long nucleus to its centre, and more
+_OVERLAP = 4.0  # of the diameter: the largest nuclei and their neighbours
 _FACTORS = (0.02, 20.0)
+_SAMPLE = 2**22  # pixels at the network's scale that dark and bright are taken from
+_STRIP = 2**23  # pixels that are looked at at a time, at either scale
+_KEPT = 256  # answers of windows that the next tiles may ask for again
 
 
-def segment_with_network(
-    image: NDArray[Any],
-    model: OnnxModel,
-    diameter_px: float,
-    *,
-    threshold: float = 0.0,
-    max_error: float = 0.4,
-    smallest_px: float | None = None,
-) -> NDArray[np.uint32]:
-    """Find nuclei with a network.
+@dataclass(frozen=True)
+class NetworkPlan:
+    """What is the same for every part of an image.
+
+    Parameters
+    ----------
+    shape
+        (Y, X) of the whole image.
+    scaled
+        (Y, X) at the network's scale.
+    factor
+        From the image's scale to the network's.
+    between
+        Values that become 0 and 1; None where the image is flat and shows nothing.
+    dark
+        In place of pixels that are not finite.
+    """
+
+    shape: tuple[int, int]
+    scaled: tuple[int, int]
+    factor: float
+    between: tuple[float, float] | None
+    dark: float
+
+
+def plan_network(
+    image: Sliceable, model: OnnxModel, diameter_px: float, *, threads: int = 1
+) -> NetworkPlan:
+    """Look at a whole image, strip by strip.
 
     Parameters
     ----------
     image
-        (Y, X), any scale of values. Pixels that are not finite count as dark.
-    model
-        As `imganalysis.segment.onnx.load_onnx` gives it.
-    diameter_px
-        Of a typical nucleus in this image; it is brought to the network's.
-    threshold, max_error
-        As in `imganalysis.segment.flows.flows_to_labels`.
-    smallest_px
-        Diameter in this image of the smallest nucleus; a quarter of ``diameter_px`` if not given.
+        (Y, X), any scale of values; anything that gives a numpy array when it is sliced.
+    model, diameter_px
+        As in `segment_with_network`.
+    threads
+        Strips at a time. The result does not depend on it.
 
     Returns
     -------
-    labels : (Y, X) uint32
-        0 = background, 1, 2, ... in raster order. All 0 where the image is flat, black or without
-        a finite pixel.
+    NetworkPlan
 
     Raises
     ------
@@ -59,37 +95,200 @@ def segment_with_network(
 
     Notes
     -----
-    Masks are made at the network's scale and then enlarged: following flows at the image's own
-    scale costs more than the network itself and finds the same nuclei.
+    Dark and bright are percentiles of the image at the network's scale, of every pixel as far as
+    there are no more than four million, of every second, third, ... in both directions beyond.
     """
-    if image.ndim != 2:
-        raise ValueError(f"a network finds nuclei in (Y, X); got {image.ndim} axes")
-    factor = model.diameter_px / diameter_px if diameter_px > 0 else np.inf
+    if len(image.shape) != 2:
+        raise ValueError(f"a network finds nuclei in (Y, X); got {len(image.shape)} axes")
+    factor = model.diameter_px / diameter_px if diameter_px > 0 else math.inf
     if not _FACTORS[0] <= factor <= _FACTORS[1]:
         raise SettingsError(
             f"a nucleus of {diameter_px:g} px is to become one of {model.diameter_px:g} px: "
             "check the nucleus diameter and the pixel size"
         )
-    empty = np.zeros(image.shape, np.uint32)
-    picture = np.asarray(image, np.float32)
-    finite = np.isfinite(picture)
-    if not finite.any():
-        return empty
-    if not finite.all():
-        picture = np.where(finite, picture, picture[finite].min())
-    scaled = rescale(picture, factor)
-    between = levels(scaled)
-    if between is None:
-        return empty
-    out = predict(model.run, normalise(scaled, between), model.channels, multiple=model.multiple)
-    smallest = _SMALLEST * model.diameter_px if smallest_px is None else smallest_px * factor
-    found = flows_to_labels(
-        out[:2] / np.float32(FLOW_SCALE),
-        out[2],
+    shape = (int(image.shape[0]), int(image.shape[1]))
+    scaled = scaled_shape(shape, factor)
+    dark = _darkest(image, shape)
+    between = None
+    if dark is not None:
+        between = levels(_sample(image, scaled, dark, threads))
+    return NetworkPlan(shape, scaled, factor, between, 0.0 if dark is None else dark)
+
+
+def find_parts(
+    image: Sliceable,
+    model: OnnxModel,
+    plan: NetworkPlan,
+    *,
+    threshold: float = 0.0,
+    max_error: float = 0.4,
+    smallest_px: float | None = None,
+    threads: int = 1,
+) -> FindPart:
+    """Make what finds the nuclei of any box of an image.
+
+    Parameters
+    ----------
+    image, model
+        As given to `plan_network`.
+    plan
+        Its result.
+    threshold, max_error, smallest_px, threads
+        As in `segment_with_network`.
+
+    Returns
+    -------
+    callable
+        (y0, y1, x0, x1) to (y1 - y0, x1 - x0) int32, 0 = background, in no order. It reads the
+        windows that touch the box, and keeps some of their answers for the next box.
+
+    Notes
+    -----
+    What the network says of a pixel is the same in every box, to the last bit. Nuclei are the same
+    in every box that holds them and their neighbours whole.
+    """
+
+    def read(box: Box) -> NDArray[np.float32]:
+        assert plan.between is not None  # noqa: S101
+        return normalise(rescale_part(image, box, plan.scaled, plan.dark), plan.between)
+
+    @lru_cache(maxsize=_KEPT)
+    def ask(window: Window) -> NDArray[np.float32]:
+        return look(model.run, read, window, model.channels, plan.scaled)
+
+    grid = window_grid(plan.scaled, model.multiple)
+    smallest = _SMALLEST * model.diameter_px if smallest_px is None else smallest_px * plan.factor
+
+    def find(box: Box) -> NDArray[np.int32]:
+        if plan.between is None:
+            return np.zeros((box[1] - box[0], box[3] - box[2]), np.int32)
+        seen = needed(box, plan.scaled, plan.shape)
+        out = assemble(ask, grid, seen, threads=threads)
+        release(image)
+        found = flows_to_labels(
+            out[:2] / np.float32(FLOW_SCALE),
+            out[2],
+            threshold=threshold,
+            steps=round(_STEPS * model.diameter_px),
+            max_error=max_error,
+            min_size=max(1, round(np.pi / 4 * smallest**2)),
+        )
+        return rescale_labels_part(found, seen, plan.scaled, box, plan.shape)
+
+    return find
+
+
+def segment_with_network(
+    image: Sliceable,
+    model: OnnxModel,
+    diameter_px: float,
+    *,
+    threshold: float = 0.0,
+    max_error: float = 0.4,
+    smallest_px: float | None = None,
+    threads: int = 1,
+    tile_px: int | None = None,
+    out: Sliced | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> NDArray[np.uint32]:
+    """Find nuclei with a network.
+
+    Parameters
+    ----------
+    image
+        (Y, X), any scale of values; anything that gives a numpy array when it is sliced, so that
+        it need not fit into memory. Pixels that are not finite count as dark.
+    model
+        As `imganalysis.segment.onnx.load_onnx` gives it, best with one thread of its own.
+    diameter_px
+        Of a typical nucleus in this image; it is brought to the network's.
+    threshold, max_error
+        As in `imganalysis.segment.flows.flows_to_labels`.
+    smallest_px
+        Diameter in this image of the smallest nucleus; a quarter of ``diameter_px`` if not given.
+    threads
+        Windows at a time. The result does not depend on it.
+    tile_px
+        Side of the tiles of a large image, pixels; at most `TILE` if not given.
+    out, progress, stop
+        As in `imganalysis.segment.tiles.segment_in_tiles`.
+
+    Returns
+    -------
+    labels : (Y, X) uint32
+        0 = background, 1, 2, ... in raster order. All 0 where the image is flat, black or without
+        a finite pixel. ``out``, if given.
+
+    Raises
+    ------
+    SettingsError
+        The diameter would change the image's scale absurdly.
+    LabelsError, InterruptedError
+        As `imganalysis.segment.tiles.segment_in_tiles` says.
+
+    Notes
+    -----
+    Masks are made at the network's scale and then enlarged: following flows at the image's own
+    scale costs more than the network itself and finds the same nuclei.
+
+    Tiles overlap by four diameters: nuclei up to that size do not depend on ``tile_px``.
+    """
+    plan = plan_network(image, model, diameter_px, threads=threads)
+    find = find_parts(
+        image,
+        model,
+        plan,
         threshold=threshold,
-        steps=round(_STEPS * model.diameter_px),
         max_error=max_error,
-        min_size=max(1, round(np.pi / 4 * smallest**2)),
+        smallest_px=smallest_px,
+        threads=threads,
     )
-    height, width = image.shape
-    return relabel(rescale_labels(found, (height, width)))
+    overlap = math.ceil(_OVERLAP * diameter_px)
+    if tile_px is None:
+        tile_px = max(overlap, min(TILE, round(_TILE / plan.factor)))
+    labels: NDArray[np.uint32] = segment_in_tiles(
+        plan.shape,
+        find,
+        overlap_px=overlap,
+        tile_px=tile_px,
+        out=out,
+        progress=progress,
+        stop=stop,
+    )
+    return labels
+
+
+def _darkest(image: Sliceable, shape: tuple[int, int]) -> float | None:
+    """Find the smallest finite value; None without one, 0 where all are whole numbers."""
+    if np.asarray(image[:1, :1]).dtype.kind in "biu":
+        return 0.0
+    lowest: list[float] = []
+    rows = max(1, _STRIP // shape[1])
+    for y in range(0, shape[0], rows):
+        values = np.asarray(image[y : y + rows, :], np.float32)
+        finite = np.isfinite(values)
+        if finite.any():
+            lowest.append(float(values.min(initial=np.inf, where=finite)))
+        release(image)
+    return min(lowest, default=None)
+
+
+def _sample(
+    image: Sliceable, scaled: tuple[int, int], dark: float, threads: int
+) -> NDArray[np.float32]:
+    """Values of a regular grid of pixels at the network's scale."""
+    height, width = scaled
+    step = math.ceil(math.sqrt(height * width / _SAMPLE))
+    larger = max(1.0, image.shape[0] * image.shape[1] / (height * width))
+    rows = max(1, int(_STRIP / (width * larger)))
+
+    def values(y: int) -> NDArray[np.float32]:
+        part = rescale_part(image, (y, min(height, y + rows), 0, width), scaled, dark)
+        first = (step // 2 - y) % step
+        part = part[first::step, step // 2 :: step].copy()
+        release(image)
+        return part
+
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(values, range(0, height, rows))))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numba import njit
@@ -11,10 +12,23 @@ from scipy import ndimage as ndi
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Box = tuple[int, int, int, int]
+Pair = tuple[int, int]
+
 CHANNELS = 2
 _LOW, _HIGH = 1.0, 99.8  # percentiles: nuclei may cover less than 1 % of a field
 _CEILING = 4.0  # a glaring speck says no more than this
 _DIM = 20.0  # how much the second channel lifts dim pixels
+
+
+class Sliceable(Protocol):
+    """What is read part by part: numpy, a memory-mapped file, zarr, dask."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 def rescale(image: NDArray[Any], factor: float) -> NDArray[np.float32]:
@@ -34,13 +48,58 @@ def rescale(image: NDArray[Any], factor: float) -> NDArray[np.float32]:
     """
     picture = np.asarray(image, np.float32)
     shape = scaled_shape(picture.shape, factor)
-    if shape == picture.shape:
-        return picture
-    ratio = [before / after for before, after in zip(picture.shape, shape, strict=True)]
+    return rescale_part(picture, (0, shape[0], 0, shape[1]), shape)
+
+
+def rescale_part(
+    image: Sliceable, box: Box, shape: tuple[int, int], dark: float | None = None
+) -> NDArray[np.float32]:
+    """Do as `rescale` would with the whole image, for a part of it.
+
+    Parameters
+    ----------
+    image
+        (Y, X), the whole, anything that gives a part when it is sliced; only what is needed is
+        read.
+    box
+        (y0, y1, x0, x1) at the new scale.
+    shape
+        Of the whole image at the new scale.
+    dark
+        In place of pixels that are not finite; without it there must be none.
+
+    Returns
+    -------
+    (y1 - y0, x1 - x0) float32
+    """
+    before = (int(image.shape[0]), int(image.shape[1]))
+    ratio = [old / new for old, new in zip(before, shape, strict=True)]
     sigma = [max(0.0, (r - 1.0) / 2.0) for r in ratio]
+    around = (_reach(sigma[0]), _reach(sigma[1]))
+    y0, y1, x0, x1 = needed(box, before, shape, around)
+    picture = np.asarray(image[y0:y1, x0:x1], np.float32)
+    if dark is not None:
+        finite = np.isfinite(picture)
+        if not finite.all():
+            picture = np.where(finite, picture, np.float32(dark))
+    if shape == before:
+        return picture
     if any(sigma):
         picture = ndi.gaussian_filter(picture, sigma, mode="nearest")
-    return _sample(picture, shape, ratio, order=1)
+    first = [
+        r * start + (r / 2 - 0.5) - at
+        for r, start, at in zip(ratio, box[::2], (y0, x0), strict=True)
+    ]
+    size = (box[1] - box[0], box[3] - box[2])
+    return np.asarray(
+        ndi.affine_transform(picture, ratio, first, output_shape=size, order=1, mode="nearest"),
+        np.float32,
+    )
+
+
+def _reach(sigma: float) -> int:
+    """How far `gaussian_filter` looks."""
+    return int(4.0 * sigma + 0.5)
 
 
 def rescale_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -63,26 +122,92 @@ def rescale_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.i
     if source.shape == shape:
         return source.copy()
     out = np.zeros(shape, np.int32)
-    _vote(source, out)
+    _vote(source, (0, 0), source.shape, out, (0, 0), shape)
     return out
 
 
+def rescale_labels_part(
+    labels: NDArray[Any],
+    part: Box,
+    before: tuple[int, int],
+    box: Box,
+    after: tuple[int, int],
+) -> NDArray[np.int32]:
+    """Do as `rescale_labels` would with the whole, for a part of it.
+
+    Parameters
+    ----------
+    labels
+        (Y, X), 0 = background: the part of the whole that `needed` names, or more.
+    part
+        (y0, y1, x0, x1) of ``labels`` in the whole.
+    before, after
+        Shape of the whole, and the wanted one.
+    box
+        (y0, y1, x0, x1) of what is wanted, in the whole at the wanted size.
+
+    Returns
+    -------
+    labels : (y1 - y0, x1 - x0) int32
+    """
+    source = np.ascontiguousarray(labels, np.int32)
+    y0, y1, x0, x1 = box
+    if before == after:
+        return source[y0 - part[0] : y1 - part[0], x0 - part[2] : x1 - part[2]].copy()
+    out = np.zeros((y1 - y0, x1 - x0), np.int32)
+    _vote(source, (part[0], part[2]), before, out, (y0, x0), after)
+    return out
+
+
+def needed(box: Box, before: tuple[int, int], after: tuple[int, int], around: Pair = (0, 0)) -> Box:
+    """Say which part of an image decides a box of the same image at another size.
+
+    Parameters
+    ----------
+    box
+        (y0, y1, x0, x1) at the size ``after``.
+    before, after
+        Shape of the whole before and after its scale is changed.
+    around
+        More pixels along Y and X, for what smooths first.
+
+    Returns
+    -------
+    (y0, y1, x0, x1)
+        At the size ``before``: those between which the box's pixels are sampled.
+    """
+    sides: list[int] = []
+    for first, last, old, new, more in zip(box[::2], box[1::2], before, after, around, strict=True):
+        if old == new:
+            low, high = first, last
+        else:
+            ratio = old / new
+            # One more on each side, so that no rounding leaves a neighbour out.
+            low = math.floor((first + 0.5) * ratio - 0.5) - 1
+            high = math.floor((last - 0.5) * ratio - 0.5) + 3
+        sides += [max(0, low - more), min(old, high + more)]
+    return (sides[0], sides[1], sides[2], sides[3])
+
+
 @njit(cache=True, nogil=True)
-def _vote(source: Any, out: Any) -> None:
-    height, width = source.shape
-    ratio_y, ratio_x = height / out.shape[0], width / out.shape[1]
+def _vote(source: Any, first: Any, before: Any, out: Any, start: Any, after: Any) -> None:
+    """Vote in the part of the image that begins at ``start``, from one that begins at ``first``."""
+    height, width = before
+    ratio_y, ratio_x = height / after[0], width / after[1]
     names = np.empty(4, np.int32)
     shares = np.empty(4)
     for i in range(out.shape[0]):
-        y = min(max((i + 0.5) * ratio_y - 0.5, 0.0), height - 1.0)
+        y = min(max((i + start[0] + 0.5) * ratio_y - 0.5, 0.0), height - 1.0)
         top = int(y)
         below = min(top + 1, height - 1)
+        upper, lower = top - first[0], below - first[0]
         for j in range(out.shape[1]):
-            x = min(max((j + 0.5) * ratio_x - 0.5, 0.0), width - 1.0)
+            x = min(max((j + start[1] + 0.5) * ratio_x - 0.5, 0.0), width - 1.0)
             left = int(x)
             right = min(left + 1, width - 1)
-            names[0], names[1] = source[top, left], source[top, right]
-            names[2], names[3] = source[below, left], source[below, right]
+            west, east = left - first[1], right - first[1]
+            names[0], names[1] = source[upper, west], source[upper, east]
+            names[2], names[3] = source[lower, west], source[lower, east]
             if names[0] == names[1] == names[2] == names[3]:
                 out[i, j] = names[0]
                 continue
@@ -103,18 +228,6 @@ def scaled_shape(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
     """Shape (Y, X) at another scale, at least one pixel along each axis."""
     height, width = shape
     return (max(1, round(height * factor)), max(1, round(width * factor)))
-
-
-def _sample(
-    picture: NDArray[np.float32], shape: tuple[int, ...], ratio: list[float], order: int
-) -> NDArray[np.float32]:
-    offset = [r / 2 - 0.5 for r in ratio]
-    return np.asarray(
-        ndi.affine_transform(
-            picture, ratio, offset, output_shape=shape, order=order, mode="nearest"
-        ),
-        np.float32,
-    )
 
 
 def levels(image: NDArray[Any]) -> tuple[float, float] | None:

@@ -9,12 +9,23 @@ import pytest
 from scipy import ndimage as ndi
 
 from imganalysis.segment.pixels import rescale, rescale_labels
-from imganalysis.segment.windows import MARGIN, WINDOW, predict, window_grid
+from imganalysis.segment.windows import (
+    MARGIN,
+    WINDOW,
+    Look,
+    Window,
+    assemble,
+    look,
+    predict,
+    window_grid,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHAPES = [(1, 1), (40, 300), (256, 256), (257, 256), (464, 465), (700, 901)]
+    from imganalysis.segment.pixels import Box
+
+SHAPES = [(1, 1), (40, 300), (384, 384), (385, 384), (720, 721), (1000, 1301), (50, 9999)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -39,7 +50,7 @@ def smooth(batch: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([blurred, 2 * blurred, batch[:, 1]], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(100, 90), (300, 700)])
+@pytest.mark.parametrize("shape", [(100, 90), (400, 900)])
 def test_windows_answer_as_the_whole_would(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(1).random(shape, dtype=np.float32)
     out = predict(smooth, image, 2)
@@ -48,12 +59,40 @@ def test_windows_answer_as_the_whole_would(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(out[1], 2 * whole, atol=1e-5)
 
 
-def test_a_part_of_the_windows_gives_the_same_there() -> None:
-    image = np.random.default_rng(2).random((500, 600), dtype=np.float32)
-    windows = window_grid((500, 600))
-    whole, some = predict(smooth, image, 2), predict(smooth, image, 2, windows=windows[2:3])
-    y0, y1, x0, x1 = windows[2].keep
-    np.testing.assert_array_equal(some[:, y0:y1, x0:x1], whole[:, y0:y1, x0:x1])
+def look_at(image: NDArray[np.float32]) -> Look:
+    height, width = image.shape
+
+    def ask(window: Window) -> NDArray[np.float32]:
+        return look(smooth, lambda b: image[b[0] : b[1], b[2] : b[3]], window, 2, (height, width))
+
+    return ask
+
+
+@pytest.mark.parametrize("box", [(0, 500, 0, 800), (3, 4, 799, 800), (100, 402, 330, 620)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_box_gets_what_the_whole_gets(box: Box, threads: int) -> None:
+    image = np.random.default_rng(2).random((500, 800), dtype=np.float32)
+    whole = predict(smooth, image, 2)
+    part = assemble(look_at(image), window_grid((500, 800)), box, threads=threads)
+    np.testing.assert_array_equal(part, whole[:, box[0] : box[1], box[2] : box[3]])
+
+
+def test_only_windows_that_touch_the_box_are_asked() -> None:
+    image = np.zeros((500, 800), np.float32)
+    asked: list[Window] = []
+
+    def ask(window: Window) -> NDArray[np.float32]:
+        asked.append(window)
+        return look_at(image)(window)
+
+    grid = window_grid((500, 800))
+    assemble(ask, grid, grid[0].keep)
+    assert asked == grid[:1]
+
+
+def test_windows_are_no_larger_than_they_need_be() -> None:
+    sides = {(w.height, w.width) for w in window_grid((390, 500))}
+    assert sides == {(224, 288)}
 
 
 def test_labels_keep_their_place_and_size_at_another_scale() -> None:
