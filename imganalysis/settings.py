@@ -194,7 +194,8 @@ def explain(error: ValidationError) -> str:
         place = ".".join(str(part) for part in item["loc"] if part != "added") or "(top level)"
         found = item.get("input")
         shown = "" if isinstance(found, dict | list) or found is None else f"; found {found!r}"
-        lines.append(f"{place}: {item['msg']}{shown}")
+        said = item["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {said}{shown}")
     return "; ".join(lines)
 
 

@@ -38,7 +38,7 @@ def model_path(model: str) -> Path:
     if model not in known:
         raise SettingsError(
             f"unknown network {model!r}; expected {', '.join(known) or 'none is built in'}, or "
-            f"the path of a file {_SUFFIX}"
+            f"the path of a file {_SUFFIX}, as imganalysis train writes beside its weights.pt"
         )
     return MODELS / f"{model}{_SUFFIX}"
 
