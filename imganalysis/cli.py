@@ -11,7 +11,9 @@ import typer
 
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_options import (
+    DeviceOption,
     DiameterOption,
+    DownloadOption,
     MethodOption,
     ModelOption,
     PixelSizeOption,
@@ -215,6 +217,8 @@ def run(
     model: ModelOption = None,
     nucleus_diameter: DiameterOption = None,
     sensitivity: SensitivityOption = None,
+    device: DeviceOption = None,
+    download: DownloadOption = False,
     background: Annotated[
         str | None, typer.Option(metavar="panel|local|none", help="Background subtraction.")
     ] = None,
@@ -244,7 +248,7 @@ def run(
         projection={"section_um": section_um},
         preparation={"background": background},
         measuring={"guard_um": guard_um},
-        segmentation=method_values(method, model, nucleus_diameter, sensitivity),
+        segmentation=method_values(method, model, nucleus_diameter, sensitivity, device, download),
         nuclei=nuclei,
         output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},
     )

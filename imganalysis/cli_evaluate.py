@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from imganalysis.cli_options import (
+    DeviceOption,
     DiameterOption,
+    DownloadOption,
     MethodOption,
     ModelOption,
     PixelSizeOption,
@@ -40,6 +42,8 @@ def evaluate(
         ),
     ] = None,
     sensitivity: SensitivityOption = None,
+    device: DeviceOption = None,
+    download: DownloadOption = False,
     pixel_size: PixelSizeOption = None,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 1,
     limit: Annotated[
@@ -68,7 +72,9 @@ def evaluate(
 
     chosen = parse_settings(
         {
-            "segmentation": method_values(method, model, nucleus_diameter, sensitivity),
+            "segmentation": method_values(
+                method, model, nucleus_diameter, sensitivity, device, download
+            ),
             "reading": {"pixel_size": parse_pixel_size(pixel_size)},
         },
         source="options",

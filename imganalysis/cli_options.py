@@ -32,6 +32,18 @@ DiameterOption = Annotated[
 SensitivityOption = Annotated[
     float | None, typer.Option(help="0 finds clear nuclei only, 1 the faintest too.")
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="cpu|cuda|mps", help="Where a network of Cellpose runs; cpu by default."),
+]
+DownloadOption = Annotated[
+    bool,
+    typer.Option(
+        "--download",
+        help="Fetch official weights of Cellpose that are not there; they were trained on "
+        "non-commercial data.",
+    ),
+]
 PixelSizeOption = Annotated[
     str | None,
     typer.Option(metavar="[Z,]Y,X", help="Pixel size in um; overrides what the files say."),
@@ -43,6 +55,8 @@ def method_values(
     model: str | None,
     nucleus_diameter: float | None,
     sensitivity: float | None,
+    device: str | None = None,
+    download: bool = False,
 ) -> dict[str, Any]:
     """Collect what options say of the segmentation, as in a settings file."""
     given = {
@@ -50,6 +64,8 @@ def method_values(
         "model": model,
         "nucleus_diameter_um": nucleus_diameter,
         "sensitivity": sensitivity,
+        "device": device,
+        "download": download or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
