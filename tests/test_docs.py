@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from imganalysis import field_table
+from imganalysis import field_table, methods
 from imganalysis import tables as t
+from imganalysis.cli import app
+from imganalysis.segment import Segmenter
+from imganalysis.settings import parse_settings
+from imganalysis.training_data import TrainingRecipe, held_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +47,121 @@ def test_links_lead_somewhere(repository: Path) -> None:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def page(repository: Path, name: str) -> str:
+    return (repository / "docs" / name).read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Code of a page."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """Cells of the table whose head begins with a word."""
+    lines = text.split(f"\n| {first} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_every_method_and_the_default_are_named(repository: Path) -> None:
+    named = [row[0] for row in rows(page(repository, "segmentation.md"), "method")]
+    expected = {f"`{name}`" for name in methods.BUILT_IN} - {f"`{methods.DEFAULT}`"}
+    assert sorted(named) == sorted({*expected, f"`{methods.DEFAULT}` (default)"})
+
+
+@pytest.mark.parametrize("method", methods.BUILT_IN)
+def test_every_setting_of_a_method_is_explained_with_its_default(
+    repository: Path, method: str
+) -> None:
+    table = rows(page(repository, "segmentation.md"), "setting")
+    fields = dict(methods.BUILT_IN[method].model_fields)
+    assert set(fields) > {"method"} and fields.pop("method").default == method
+    if method == "given":
+        fields.pop("path"), fields.pop("page")
+    for name, field in fields.items():
+        (row,) = [r for r in table if f"`{name}`" in r[0] and (r[1] == "all" or method in r[1])]
+        values = field.default if isinstance(field.default, tuple) else (field.default,)
+        for value in values:
+            shown = "none" if value is None else str(value).lower()
+            shown = shown.removesuffix(".0")
+            assert re.search(rf"\b{re.escape(shown)}\b", row[-1]), (name, shown, row[-1])
+
+
+def test_a_setting_that_no_method_has_is_not_explained(repository: Path) -> None:
+    known = {name for model in methods.BUILT_IN.values() for name in model.model_fields}
+    for row in rows(page(repository, "segmentation.md"), "setting"):
+        assert set(re.findall(r"`(\w+)`", row[0])) <= known
+
+
+@pytest.mark.parametrize("name", ["segmentation.md", "segmenters.md"])
+def test_commands_and_options_are_those_of_the_program(repository: Path, name: str) -> None:
+    from typer.main import get_command
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    text = page(repository, name)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    code = "\n".join([*blocks(text, ""), *re.findall(r"`([^`]+)`", prose)])
+    named = set(re.findall(r"^imganalysis (\w+)", code, flags=re.MULTILINE))
+    assert named and named <= set(commands)
+    options = {option for c in commands.values() for p in c.params for option in p.opts}
+    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", code))
+    assert said and said <= options
+
+
+def test_settings_and_recipes_of_the_docs_are_valid(repository: Path) -> None:
+    kinds = []
+    for block in blocks(page(repository, "segmentation.md"), "yaml"):
+        values = yaml.safe_load(block)
+        if "segmentation" in values:
+            parse_settings(values)
+        else:
+            TrainingRecipe.model_validate(values)
+        kinds.append("start" in values)
+    assert kinds == [False, False, True]
+
+
+def test_the_list_of_held_out_images(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"field {number}" for number in range(20)]
+    for folder, suffix in (("images", ".png"), ("masks", ".tif")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / (name + suffix)).touch()
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(page(repository, "segmentation.md"), "python")
+    exec(compile(code, "segmentation.md", "exec", dont_inherit=True), {})  # noqa: S102
+    with (tmp_path / "held_out.csv").open(newline="", encoding="utf-8") as file:
+        listed = [(row["image"], row["mask"]) for row in csv.DictReader(file)]
+    expected = sorted(name for name in names if held_out(name))
+    assert 0 < len(expected) < 20
+    assert listed == [(f"{name}.png", str(tmp_path.joinpath("masks", f"{name}.tif").relative_to(
+        tmp_path))) for name in expected]  # fmt: skip
+
+
+def test_the_recipes_for_other_networks_keep_the_contract(repository: Path) -> None:
+    """As far as it can be seen without their libraries, which are not imported before use."""
+    text = page(repository, "segmenters.md")
+    names = []
+    for code in blocks(text, "python"):
+        found: dict[str, object] = {"__name__": "recipe"}
+        exec(compile(code, "segmenters.md", "exec", dont_inherit=True), found)  # noqa: S102
+        segmenter = found["SEGMENTER"]
+        assert isinstance(segmenter, Segmenter)
+        name = segmenter.settings.model_fields["method"].default
+        assert f'{name} = "imganalysis_{name}:SEGMENTER"' in text
+        assert segmenter.settings(model="a file").method == name  # type: ignore[call-arg]
+        names.append(name)
+    assert names == ["instanseg", "stardist"]
+    assert "not tested here" in text
+
+
+def test_the_entry_point_of_the_docs_is_that_of_the_example(repository: Path) -> None:
+    (block,) = blocks(page(repository, "segmenters.md"), "toml")
+    example = (repository / "examples" / "segmenter" / "pyproject.toml").read_text(encoding="utf-8")
+    said = tomllib.loads(block)["project"]["entry-points"]
+    assert said == tomllib.loads(example)["project"]["entry-points"]
+    assert set(said) == {methods.ENTRY_POINTS}
