@@ -11,11 +11,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AICS := .venv-aicsimageio
 AICS_STAMP := $(AICS)/.installed
+CP4 := .venv-cellpose4
+CP4_STAMP := $(CP4)/.installed
 PIP := -m pip install --disable-pip-version-check --quiet
 # 0 where the Python is one that the package supports.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-.PHONY: help demo test lint bench test-aicsimageio clean
+.PHONY: help demo test lint bench test-aicsimageio test-cellpose4 clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +26,7 @@ help:
 	@echo "make lint               ruff and mypy"
 	@echo "make bench [QUICK=1]    all benchmarks, into benchmarks/RESULTS.md"
 	@echo "make test-aicsimageio   the reading tests with aicsimageio in place of bioio"
+	@echo "make test-cellpose4     the tests of Cellpose 4, in an environment of its own (6 GB)"
 
 demo: $(STAMP)
 	$(BIN)/imganalysis demo --out $(DEMO) --overwrite
@@ -42,6 +45,10 @@ bench: $(STAMP)
 # aicsimageio pins libraries so old that nothing but the reading can be tested beside it.
 test-aicsimageio: $(AICS_STAMP)
 	IMGANALYSIS_READER=aicsimageio $(AICS)/bin/python -m pytest tests/io
+
+# Cellpose 4 and Cellpose 3 exclude each other.
+test-cellpose4: $(CP4_STAMP)
+	$(CP4)/bin/python -m pytest tests/cellpose4
 
 define CHECK_PYTHON
 	@$(PYTHON) -c '$(SUPPORTED)' || { \
@@ -63,4 +70,11 @@ $(AICS_STAMP): pyproject.toml constraints-aicsimageio.txt
 	$(AICS)/bin/python $(PIP) --upgrade "pip>=25.1"
 	$(AICS)/bin/python $(PIP) -r constraints-aicsimageio.txt
 	$(AICS)/bin/python $(PIP) --no-deps -e .
+	@touch $@
+
+$(CP4_STAMP): pyproject.toml constraints-cellpose4.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(CP4)
+	$(CP4)/bin/python $(PIP) --upgrade "pip>=25.1"
+	$(CP4)/bin/python $(PIP) -c constraints-cellpose4.txt -e ".[cellpose4]" pytest hypothesis
 	@touch $@

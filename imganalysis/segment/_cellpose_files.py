@@ -195,7 +195,10 @@ def _pieces(url: str, path: Path, say: Callable[[str], None]) -> Any:
                 yield piece
     except (OSError, http.client.HTTPException, ValueError) as error:
         # An OSError of the file system arises in the caller's loop, not here.
-        reason = getattr(error, "reason", None) or error
+        reason = getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            reason = str(error)
+            error.close()
         raise ModelError(
             f"{url}: cannot be downloaded ({reason}). Without a network, put this file at {path} "
             "from another computer, or use another method: scikit-image needs no weights."

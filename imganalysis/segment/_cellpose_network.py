@@ -90,7 +90,7 @@ def load_network(
         The file is missing, damaged, foreign, or cannot be downloaded.
     """
     version = installed_version()
-    _import_cellpose(version.text)
+    import_cellpose(version.text)
     device = _device(settings.device)
     name, path = find_model(settings, version, say)
     digest = sha256_of(path)
@@ -98,7 +98,14 @@ def load_network(
 
 
 @lru_cache(maxsize=1)
-def _import_cellpose(version: str) -> None:
+def import_cellpose(version: str) -> None:
+    """Import Cellpose, without what it and torch say of themselves.
+
+    Raises
+    ------
+    MissingLibraryError
+        It cannot be imported.
+    """
     # Cellpose warns of optional parts at its import and of every plane without nuclei.
     logging.getLogger("cellpose").setLevel(logging.ERROR)
     try:
@@ -139,10 +146,10 @@ def _load(
 ) -> CellposeNetwork:
     state = read_state(path)
     if ("W2" in state) != (major == 4):
-        of = 4 if "W2" in state else 3
+        found = "Cellpose 3" if _FIRST.format(0) in state else "another network"
         raise ModelError(
             f"{path}: expected weights of Cellpose {major}, as {version} is installed; found those "
-            f"of {f'Cellpose {of}' if of == 4 or _FIRST.format(0) in state else 'another network'}"
+            f"of {'Cellpose 4' if major == 3 else found}"
         )
     module, channels = _cellpose3(state, path) if major == 3 else _cellpose4(state, path, device)
     for parameter in module.parameters():
