@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """Options of a benchmark: ``quick`` and ``json``."""
+def options(
+    description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None
+) -> argparse.Namespace:
+    """Options of a benchmark: ``quick``, ``json``, and those of its own that ``add`` puts in."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="once only, in under 50 s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    if add is not None:
+        add(parser)
     return parser.parse_args()
 
 

@@ -9,13 +9,16 @@ import platform
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from _common import ROOT, markdown
 
 FOLDER = Path(__file__).resolve().parent
-LIBRARIES = ("imganalysis", "numpy", "scipy", "scikit-image", "pandas", "numba", "bioio")
+LIBRARIES = (
+    "imganalysis", "numpy", "scipy", "scikit-image", "pandas", "numba", "bioio", "onnxruntime",
+    "torch", "cellpose",
+)  # fmt: skip
 
 
 def benchmarks() -> list[Path]:
@@ -35,6 +38,17 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def versions() -> str:
+    """Versions of what is installed of `LIBRARIES`."""
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:  # an extra
+            found.append(f"no {name}")
+    return ", ".join(found)
 
 
 def cores() -> int:
@@ -70,13 +84,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="each in under 50 s")
     parser.add_argument("--out", type=Path, default=FOLDER / "RESULTS.md", metavar="FILE")
     options = parser.parse_args()
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     command = "make bench QUICK=1" if options.quick else "make bench"
     parts = [
         "# Benchmarks\n",
         f"Written by `{command}`" + (" (each once, briefly)" if options.quick else "") + ".\n",
         f"- processor: {processor()}, {cores()} cores\n- system: {platform.platform()}\n"
-        f"- Python {platform.python_version()}, {versions}\n",
+        f"- Python {platform.python_version()}, {versions()}\n",
     ]
     failed = []
     for path in benchmarks():
