@@ -22,6 +22,7 @@ from imganalysis.cli_options import (
     over_file,
     parse_pixel_size,
 )
+from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
 
@@ -43,6 +44,7 @@ panel_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
+app.command()(segment)
 app.command()(evaluate)
 app.command()(train)
 

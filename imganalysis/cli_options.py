@@ -58,7 +58,18 @@ def method_values(
     device: str | None = None,
     download: bool = False,
 ) -> dict[str, Any]:
-    """Collect what options say of the segmentation, as in a settings file."""
+    """Collect what options say of the segmentation, as in a settings file.
+
+    Raises
+    ------
+    SettingsError
+        The method is that of nuclei which somebody else found.
+    """
+    if method == "given":
+        raise SettingsError(
+            "--method given: nothing is to be found; label images of yours are given with "
+            "imganalysis run --nuclei"
+        )
     given = {
         "method": method,
         "model": model,

@@ -26,7 +26,7 @@ AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline opening reading first_half second_half field_table pictures results "
-    "training_data annotated evaluating".split()
+    "training_data annotated evaluating segmenting".split()
 )
 READING = frozenset({"io"})
 
@@ -35,7 +35,7 @@ BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
-COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options"})
+COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options", "cli_segment"})
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -1,0 +1,149 @@
+"""The command `imganalysis segment`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - read by typer
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imganalysis.cli_options import (
+    DeviceOption,
+    DiameterOption,
+    DownloadOption,
+    MethodOption,
+    ModelOption,
+    PixelSizeOption,
+    SensitivityOption,
+    method_values,
+    parse_pixel_size,
+)
+from imganalysis.errors import ImageError, LabelsError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from imganalysis.stack import Series
+
+
+def segment(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Image files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the label images.")],
+    channel: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|NUMBER", help="Channel of the nuclei; numbers from 0."),
+    ] = None,
+    method: MethodOption = None,
+    model: ModelOption = None,
+    nucleus_diameter: DiameterOption = None,
+    diameter_px: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PX", min=1, help="The same in pixels, for files that do not say their scale."
+        ),
+    ] = None,
+    sensitivity: SensitivityOption = None,
+    device: DeviceOption = None,
+    download: DownloadOption = False,
+    pixel_size: PixelSizeOption = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(metavar="AXES", help="Order of the axes of TIFF files that do not say it."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use; all by default.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace label images of these names.")] = False,
+) -> None:
+    """Find nuclei in one channel of image files, and write label images.
+
+    Each series of each file becomes OUT/NAME.tif: 32-bit labels, 0 = background, which open in
+    napari, QuPath and Fiji, and can be corrected there and given to `imganalysis run --nuclei`.
+    Slides larger than memory allows to analyse at once are done in tiles.
+
+    Exit status: 0 all segmented; 1 some failed (listed with the reason); 2 a mistake in what was
+    asked for.
+    """
+    from imganalysis.engine import default_workers
+    from imganalysis.methods import GivenLabels
+    from imganalysis.report.terminal import Progress
+    from imganalysis.segment import model_facts
+    from imganalysis.segmenting import fields_of, segment_series, write_nuclei
+    from imganalysis.settings import parse_settings
+
+    settings = parse_settings(
+        {
+            "segmentation": method_values(
+                method, model, nucleus_diameter, sensitivity, device, download
+            ),
+            "reading": {"pixel_size": parse_pixel_size(pixel_size), "axes": axes},
+        },
+        source="options",
+    )
+    chosen = settings.segmentation
+    if isinstance(chosen, GivenLabels):
+        raise SettingsError("--method given: there is nothing to segment; name another method")
+    model_facts(chosen)  # what is missing is found missing before any file is read
+    targets: dict[Path, Series] = {}
+    problems: list[str] = []
+    for path in files:
+        try:
+            fields = fields_of(path, settings)
+        except ImageError as error:
+            problems.append(error.message)
+            continue
+        for series in fields:
+            target = out / f"{_name(series, alone=len(fields) == 1)}.tif"
+            if target in targets:
+                raise SettingsError(
+                    f"{path} and {targets[target].path} would both become {target}; "
+                    "segment them into different folders"
+                )
+            if target.exists() and not overwrite:
+                raise OutputError(f"{target}: is there already; replace it with --overwrite")
+            targets[target] = series
+    _make(out)
+    done: list[str] = []
+    with Progress() as progress:
+        for number, (target, series) in enumerate(targets.items(), start=1):
+            try:
+                found = segment_series(
+                    series,
+                    settings,
+                    chosen,
+                    channel=channel,
+                    diameter_px=diameter_px,
+                    threads=threads or default_workers(),
+                )
+            except (ImageError, LabelsError) as error:
+                problems.append(error.message)
+            except MemoryError:
+                problems.append(f"{series.path}: out of memory")
+            else:
+                write_nuclei(target, found)
+                done.append(f"{target}: {found.count} nuclei")
+            progress("Images", number, len(targets))
+    for line in done:
+        typer.echo(line)
+    for line in problems:
+        typer.echo(f"failed: {line}", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _name(series: Series, *, alone: bool) -> str:
+    """Name of the label image: of the file, and of the series where it has several."""
+    from imganalysis.stack import IMAGE_SUFFIXES
+
+    name = series.path.name
+    ending = next((s for s in IMAGE_SUFFIXES if name.lower().endswith(s)), series.path.suffix)
+    stem = name[: len(name) - len(ending)]
+    if alone:
+        return stem
+    tile = "" if series.tile is None else f"-tile{series.tile}"
+    return f"{stem}-series{series.index}{tile}"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from None
