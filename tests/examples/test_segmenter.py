@@ -200,7 +200,7 @@ def balls(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[np.ndarra
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
-    ("shape", "spacing"), [((200, 160), (0.4, 0.4)), ((15, 90, 60), (1.0, 0.5, 0.5))]
+    ("shape", "spacing"), [((200, 160), (0.4, 0.4)), ((19, 90, 60), (1.5, 0.5, 0.5))]
 )
 def test_small_and_large_nuclei_are_found_at_their_size(
     shape: tuple[int, ...], spacing: tuple[float, ...]
