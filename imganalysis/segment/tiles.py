@@ -107,6 +107,7 @@ def segment_in_tiles(
     if out is not None:
         for part in _strips(shape):
             labels[part] = 0
+            release(labels)
     count = 0
     for number, (core, box) in enumerate(grid):
         if stop is not None and stop():
@@ -211,7 +212,7 @@ def _put(
     return count + int(np.count_nonzero(good))
 
 
-def _dense(found: Any, shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.int64], int]:
+def _dense(found: Any, shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.int32], int]:
     """Make numbers that an array can be indexed by, and tell the largest."""
     array = np.asarray(found)
     if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
@@ -222,11 +223,11 @@ def _dense(found: Any, shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.int
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise LabelsError(f"the method gave the label {low} for the tile {box}, expected >= 0")
-    if high > array.size:
+    if high > min(array.size, np.iinfo(np.int32).max):
         ids, inverse = np.unique(array, return_inverse=True)
         array = inverse.reshape(shape) + int(ids[0] > 0)
         high = int(array.max())
-    return np.ascontiguousarray(array), high
+    return np.ascontiguousarray(array, np.int32), high
 
 
 @njit(cache=True, nogil=True)
