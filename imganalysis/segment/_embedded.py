@@ -10,11 +10,15 @@ import numpy as np
 from imganalysis.errors import SettingsError
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment.onnx import OnnxModel, load_onnx
+from imganalysis.segment.volume import segment_volume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from imganalysis.methods import NetworkMethod
+    from imganalysis.segment.tiles import Sliced
 
 MODELS = Path(__file__).parents[1] / "models"
 """Folder of the networks that come with the package, each with its card."""
@@ -55,7 +59,13 @@ def load_model(settings: NetworkMethod) -> OnnxModel:
 
 
 def find_by_network(
-    image: NDArray[Any], spacing_um: tuple[float, ...], settings: NetworkMethod, threads: int
+    image: Any,
+    spacing_um: tuple[float, ...],
+    settings: NetworkMethod,
+    threads: int,
+    *,
+    out: Sliced | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> NDArray[np.uint32]:
     """Find nuclei by a network; see `imganalysis.segment.registry.find_nuclei`."""
     model = load_model(settings)
@@ -68,4 +78,27 @@ def find_by_network(
     pixel = float(np.sqrt(dy * dx))
     threshold = _SPAN * (0.5 - settings.sensitivity)
     diameter, smallest = settings.nucleus_diameter_um / pixel, settings.smallest_nucleus_um / pixel
-    return segment_with_network(image, model, diameter, threshold=threshold, smallest_px=smallest)
+    if len(image.shape) == 2:
+        return segment_with_network(
+            image,
+            model,
+            diameter,
+            threshold=threshold,
+            smallest_px=smallest,
+            threads=threads,
+            out=out,
+            progress=progress,
+        )
+    labels = segment_volume(
+        np.asarray(image),
+        model,
+        diameter,
+        spacing_um[0] / pixel,
+        threshold=threshold,
+        smallest_px=smallest,
+        threads=threads,
+    )
+    if out is None:
+        return labels
+    out[:] = labels
+    return out  # type: ignore[return-value]

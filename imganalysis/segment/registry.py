@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,14 @@ from imganalysis.segment.labels import check_labels, relabel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from imganalysis.segment.tiles import Sliced
+
+LARGE = 4096**2
+"""Pixels of a plane from which methods other than the network work in tiles."""
+
+_TILE = 2048  # px
+_OVERLAP = 4.0  # diameters of a nucleus: the largest ones and their neighbours
 
 Find = Callable[["NDArray[Any]", tuple[float, ...], Any, int], "NDArray[Any]"]
 """(image (Y, X) or (Z, Y, X), size of a pixel along each axis in um, settings, threads) to labels
@@ -80,25 +89,38 @@ class Segmenter:
 
 
 def find_nuclei(
-    image: NDArray[Any], spacing_um: tuple[float, ...], settings: Method, threads: int = 1
+    image: Any,
+    spacing_um: tuple[float, ...],
+    settings: Method,
+    threads: int = 1,
+    *,
+    out: Sliced | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> NDArray[np.uint32]:
     """Find nuclei by the method that the settings name.
 
     Parameters
     ----------
     image
-        (Y, X) or (Z, Y, X), picture of a nuclear stain, any scale of values.
+        (Y, X) or (Z, Y, X), picture of a nuclear stain, any scale of values; anything that gives
+        a numpy array when it is sliced.
     spacing_um
         Size of a pixel along each axis of ``image``, um.
     settings
         Of the method; their class says which one.
     threads
         That may be used. The result does not depend on it.
+    out
+        Where the labels go, e.g. a memory-mapped file: uint32, of the shape of ``image``. A new
+        array if not given.
+    progress
+        Called with (word, tile, tiles) for an image that is analysed in tiles.
 
     Returns
     -------
     labels
-        uint32, shape of ``image``, 0 = background, 1, 2, ... in raster order of the first pixel.
+        uint32, shape of ``image``, 0 = background, 1, 2, ... in raster order of the first pixel;
+        ``out``, if given.
 
     Raises
     ------
@@ -108,8 +130,47 @@ def find_nuclei(
         Weights or a library that the method needs cannot be had.
     LabelsError
         The method of another package gave no label image.
+
+    Notes
+    -----
+    The network looks at any image through windows on one grid. Other methods see an image of more
+    than `LARGE` pixels in tiles of their own, which overlap by four diameters of a nucleus.
     """
-    image = np.asarray(image)
+    if not hasattr(image, "shape"):
+        image = np.asarray(image)
+    if len(image.shape) not in (2, 3) or len(spacing_um) != len(image.shape):
+        raise ValueError(
+            f"nuclei are found in (Y, X) or (Z, Y, X) with one spacing per axis; got shape "
+            f"{tuple(image.shape)} and {len(spacing_um)} spacings"
+        )
+    if isinstance(settings, NetworkMethod):
+        from imganalysis.segment._embedded import find_by_network
+
+        return find_by_network(image, spacing_um, settings, threads, out=out, progress=progress)
+    if out is None and math.prod(image.shape[-2:]) <= LARGE:
+        return _find(np.asarray(image), spacing_um, settings, threads)
+    from imganalysis.segment.tiles import segment_in_tiles
+
+    overlap = math.ceil(_OVERLAP * settings.nucleus_diameter_um / min(spacing_um[-2:]))
+
+    def find(box: tuple[int, int, int, int]) -> NDArray[np.uint32]:
+        part = np.asarray(image[..., box[0] : box[1], box[2] : box[3]])
+        return _find(part, spacing_um, settings, threads)
+
+    labels: NDArray[np.uint32] = segment_in_tiles(
+        tuple(image.shape),
+        find,
+        overlap_px=overlap,
+        tile_px=max(_TILE, overlap),
+        out=out,
+        progress=progress,
+    )
+    return labels
+
+
+def _find(
+    image: NDArray[Any], spacing_um: tuple[float, ...], settings: Method, threads: int
+) -> NDArray[np.uint32]:
     found = _segmenter(settings).find(image, spacing_um, settings, threads)
     if settings.method in BUILT_IN:
         return np.asarray(found, np.uint32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -11,9 +11,12 @@ import pytest
 from imganalysis import methods
 from imganalysis.errors import LabelsError, SettingsError
 from imganalysis.methods import GivenLabels, Method, NetworkMethod, ScikitImageMethod
-from imganalysis.segment import ModelFacts, Segmenter, find_nuclei, model_facts
+from imganalysis.segment import ModelFacts, Segmenter, find_nuclei, model_facts, registry
 from imganalysis.segment._skimage import segment_nuclei
 from imganalysis.settings import Settings, parse_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IMAGE = np.zeros((40, 50), np.uint16)
 IMAGE[10:20, 10:20] = 900
@@ -122,6 +125,41 @@ def test_what_a_method_gives_is_checked(
     added(f"there:{value}")
     with pytest.raises(error, match=said):
         find_nuclei(IMAGE, (0.5, 0.5), ThresholdMethod())
+
+
+@pytest.mark.parametrize("into_a_file", [False, True])
+def test_a_large_image_is_analysed_in_tiles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, into_a_file: bool
+) -> None:
+    rng = np.random.default_rng(4)
+    image = np.zeros((300, 340), np.uint16)
+    for y, x in zip(rng.integers(0, 290, 60), rng.integers(0, 330, 60), strict=True):
+        image[y : y + 9, x : x + 9] = 900
+    settings = ScikitImageMethod(nucleus_diameter_um=4)
+    whole = find_nuclei(image, (0.5, 0.5), settings)
+    assert whole.max() > 20
+    monkeypatch.setattr(registry, "LARGE", 100)
+    monkeypatch.setattr(registry, "_TILE", 100)
+    seen: list[tuple[str, int, int]] = []
+    out = np.memmap(tmp_path / "labels", np.uint32, "w+", shape=image.shape)
+    found = find_nuclei(
+        image,
+        (0.5, 0.5),
+        settings,
+        out=out if into_a_file else None,
+        progress=lambda *told: seen.append(told),
+    )
+    assert seen[-1] == ("tiles", 12, 12)
+    assert (found is out) == into_a_file
+    # Alike but for the pixels of an object or two whose surroundings a tile does not show.
+    assert found.dtype == np.uint32 and found.max() == np.unique(found).size - 1
+    assert np.mean((found > 0) == (whole > 0)) > 0.999
+    assert abs(int(found.max()) - int(whole.max())) <= 1
+
+
+def test_an_image_needs_one_spacing_per_axis() -> None:
+    with pytest.raises(ValueError, match="one spacing per axis"):
+        find_nuclei(IMAGE, (0.5, 0.5, 0.5), ScikitImageMethod())
 
 
 def test_a_built_in_name_cannot_be_taken(added: Any) -> None:
