@@ -115,7 +115,7 @@ def segment_volume(
     A stack of less than 0.3 nucleus diameters, or of one or two planes, shows nothing from the
     side, nor do planes that are more than 0.7 diameters apart: there nuclei are found plane by
     plane, and those that overlap most in neighbouring planes are one nucleus. A single plane
-    gives what `imganalysis.segment._network.segment_with_network` finds in it.
+    gives what the network finds in an image of two axes.
     """
     if image.ndim != 3:
         raise ValueError(f"nuclei of a stack are found in (Z, Y, X); got {image.ndim} axes")
@@ -138,6 +138,7 @@ def segment_volume(
             threshold=threshold,
             max_error=max_error,
             smallest_px=smallest_px,
+            threads=max(1, threads),
         )
         return plane[np.newaxis]
     empty = np.zeros(image.shape, np.uint32)

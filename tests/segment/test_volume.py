@@ -120,6 +120,27 @@ def test_planes_far_apart_show_different_nuclei() -> None:
     assert found.max() == 3
 
 
+@pytest.mark.parametrize(
+    ("planes", "step", "sides"),
+    [(6, 1, True), (5, 1, False), (3, 11, True), (3, 13, False), (2, 10, False)],
+)
+def test_views_from_the_side_are_taken_where_they_show_something(
+    planes: int, step: float, sides: bool
+) -> None:
+    heights = set()
+
+    class Watched(BrightPatches):
+        def run(self, outputs: None, feeds: dict[str, NDArray[np.float32]]) -> list[Any]:
+            heights.add(feeds["image"].shape[2])
+            return super().run(outputs, feeds)
+
+    model = OnnxModel("watched", DIAMETER, 1, 8, "0" * 64, {}, Watched())
+    image = seen(balls((64, 72, 90), APART, DIAMETER))[20 : 20 + planes]
+    segment_volume(image, model, DIAMETER, step)
+    assert 72 in heights
+    assert (len(heights) > 1) == sides
+
+
 def test_a_single_plane_is_as_in_two_dimensions() -> None:
     image = seen(balls((64, 72, 90), APART, DIAMETER))[21:22]
     flat = segment_with_network(image[0], MODEL, DIAMETER)
