@@ -6,13 +6,13 @@ stitching and the removal of small objects are done here, the same for both vers
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from imganalysis.errors import SettingsError
+from imganalysis.segment._cellpose_masks import find_masks
 from imganalysis.segment._cellpose_network import CellposeNetwork, load_network
 from imganalysis.segment._cellpose_stitch import stitch_planes
 from imganalysis.segment.labels import relabel
@@ -20,7 +20,7 @@ from imganalysis.segment.pixels import rescale, rescale_labels
 from imganalysis.segment.registry import ModelFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 _FACTORS = (0.02, 20.0)
 _OBLONG = 1.25  # pixels longer than wide by more than this change what a network sees
-_LEAST = (2, 16, 16)  # (Z, Y, X) px: smaller images get a dark rim
-_STEPS = 200  # along the flows, at the network's scale
-_LARGEST = 0.4  # of the image: what is larger is no nucleus
 
 
 def cellpose_model(
@@ -171,7 +168,7 @@ def _in_plane(
 ) -> NDArray[np.int32]:
     """Labels (Y, X) of a normalised image; ``least`` in pixels at the network's scale."""
     scaled = rescale(picture, factor)
-    masks = _masks(scaled[None], network, settings, volume=False)[0]
+    masks = find_masks(scaled[None], network, settings, volume=False)[0]
     height, width = picture.shape
     return rescale_labels(_without_small(masks, least), (height, width))
 
@@ -187,7 +184,7 @@ def _in_volume(
     """Labels (Z, Y, X) of a normalised stack; ``ratio`` is the change of scale along Z."""
     depth, height, width = picture.shape
     scaled = _resample_z(np.stack([rescale(plane, factor) for plane in picture]), ratio)
-    masks = _without_small(_masks(scaled, network, settings, volume=True), least)
+    masks = _without_small(find_masks(scaled, network, settings, volume=True), least)
     place = ((np.arange(depth) + 0.5) * len(masks) / depth).astype(np.intp)
     return np.stack([rescale_labels(masks[k], (height, width)) for k in place])
 
@@ -205,66 +202,6 @@ def _resample_z(stack: NDArray[np.float32], ratio: float) -> NDArray[np.float32]
     weight = (place - low).astype(np.float32)[:, None, None]
     above = stack[np.minimum(low + 1, depth - 1)]
     return np.asarray(stack[low] * (1 - weight) + above * weight, np.float32)
-
-
-def _masks(
-    stack: NDArray[np.float32],
-    network: CellposeNetwork,
-    settings: CellposeMethod,
-    *,
-    volume: bool,
-) -> NDArray[np.integer[Any]]:
-    """Masks (Z, Y, X) that Cellpose makes of planes, or of a volume, at the network's scale."""
-    import torch
-    from cellpose import core, dynamics, utils
-
-    least = _LEAST if volume else (1, *_LEAST[1:])
-    rim = [(0, max(0, a - b)) for a, b in zip(least, stack.shape, strict=True)]
-    padded = np.pad(stack, rim)
-    pixels = np.zeros((*padded.shape, network.channels), np.float32)
-    pixels[..., 0] = padded
-    run = core.run_3D if volume else core.run_net
-    # Cellpose follows flows in three dimensions with functions that Apple's GPU lacks.
-    device = torch.device("cpu") if volume and network.device.type == "mps" else network.device
-    # Cellpose counts where pixels end in a sparse tensor; torch wants to be told not to check it.
-    with _one_thread(), torch.sparse.check_sparse_tensor_invariants(enable=False):
-        out, _ = run(
-            network.module,
-            pixels,
-            batch_size=settings.batch_size,
-            augment=False,
-            tile_overlap=settings.tile_overlap,
-            bsize=network.tile_px,
-        )
-        flows, logit = np.moveaxis(out[..., :-1], -1, 0), out[..., -1]
-        if not volume:
-            flows, logit = flows[:, 0], logit[0]
-        masks = dynamics.compute_masks(
-            np.ascontiguousarray(flows),
-            np.ascontiguousarray(logit),
-            niter=_STEPS,
-            cellprob_threshold=settings.cellprob_threshold,
-            flow_threshold=settings.flow_threshold,
-            do_3D=volume,
-            min_size=-1,  # Cellpose 3 takes the wrong ones where masks with bad flows went before
-            max_size_fraction=_LARGEST,
-            device=device,
-        )
-        masks = utils.fill_holes_and_remove_small_masks(masks, min_size=-1)
-    masks = masks.reshape(padded.shape)
-    return np.asarray(masks[tuple(slice(size) for size in stack.shape)])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _without_small(labels: NDArray[Any], least: float) -> NDArray[np.int32]:

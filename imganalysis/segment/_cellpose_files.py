@@ -1,22 +1,19 @@
-"""Files of Cellpose's networks: found by name or path, downloaded on request, read without code."""
+"""Files of Cellpose's networks: found by name or path, read without running code."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import pickle
-import ssl
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imganalysis.errors import MissingLibraryError, ModelError, OutputError, SettingsError
+from imganalysis.errors import MissingLibraryError, ModelError, SettingsError
+from imganalysis.segment._cellpose_download import LICENCE, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +35,6 @@ _INSTALL = (
     "    pip install 'imganalysis[cellpose4]'    Cellpose 4, for a GPU\n"
     "Method scikit-image needs neither."
 )
-_LICENCE = (
-    "Cellpose's weights were trained on data that its authors licence for non-commercial use "
-    "(CC-BY-NC): see https://github.com/MouseLand/cellpose before any other use."
-)
-_TIMEOUT_S = 60
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -151,60 +142,10 @@ def _official(name: str, version: Version, download: bool, say: Callable[[str], 
         raise ModelError(
             f"{path}: the weights of model {name!r} of Cellpose {version.major} are not there. "
             f"Give --download (download: true) to fetch them once, or put the file of {url} "
-            f"there yourself. {_LICENCE}"
+            f"there yourself. {LICENCE}"
         )
-    fetch(url, path, say)
+    fetch(url, path, say, lambda file: read_state(file, shown=f"{url} (downloaded)"))
     return path
-
-
-def fetch(url: str, path: Path, say: Callable[[str], None]) -> None:
-    """Download weights; the file is there whole, and read, or not at all.
-
-    Raises
-    ------
-    ModelError
-        The server cannot be reached, breaks off, or sends something else than weights.
-    OutputError
-        The file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            for piece in _pieces(url, path, say):
-                file.write(piece)
-        read_state(temporary, shown=f"{url} (downloaded)")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _pieces(url: str, path: Path, say: Callable[[str], None]) -> Any:
-    # Certificates are checked whatever Cellpose, which turns that off, did in this process.
-    context = ssl.create_default_context()
-    got = 0
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
-            size = int(answer.headers.get("Content-Length") or -1)
-            large = f"{size / 1e6:.0f} MB" if size >= 0 else "unknown size"
-            say(f"Downloading {url} ({large}) to {path}. {_LICENCE}")
-            while piece := answer.read(_PIECE):
-                got += len(piece)
-                yield piece
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # An OSError of the file system arises in the caller's loop, not here.
-        reason = getattr(error, "reason", error)
-        if isinstance(error, urllib.error.HTTPError):
-            reason = str(error)
-            error.close()
-        raise ModelError(
-            f"{url}: cannot be downloaded ({reason}). Without a network, put this file at {path} "
-            "from another computer, or use another method: scikit-image needs no weights."
-        ) from None
-    if 0 <= got < size:
-        raise ModelError(f"{url}: broke off after {got} of {size} bytes; try again")
 
 
 def _to_stderr(text: str) -> None:

@@ -13,6 +13,8 @@ from imganalysis.errors import MissingLibraryError, ModelError, SettingsError
 from imganalysis.segment._cellpose_files import (
     find_model,
     installed_version,
+    model_folder,
+    model_names,
     read_state,
     sha256_of,
     stamp,
@@ -167,9 +169,11 @@ def _load(
 
 
 def _diameter(name: str, path: Path, state: dict[str, Any], major: int) -> float:
-    if major == 3 and (name == "nuclei" or path.name == _NUCLEI_FILE):
+    if major == 3 and path.name == _NUCLEI_FILE:
         return _NUCLEI_DIAMETER
-    if "diam_mean" not in state:
+    # As Cellpose 3 does, whatever its own files say.
+    official = major == 3 and path.parent == model_folder() and name in model_names()
+    if official or "diam_mean" not in state:
         return _DIAMETER
     value = float(state["diam_mean"].flatten()[0])
     if not 5 <= value <= 200:

@@ -468,6 +468,18 @@ def test_a_name_is_a_file_in_cellposes_folder(folder: Path, trained: Path) -> No
 
 
 @needs_cellpose3
+def test_the_diameter_is_that_of_the_network(folder: Path, trained: Path, tmp_path: Path) -> None:
+    own = {**torch.load(trained, weights_only=True), "diam_mean": torch.tensor([21.0])}
+    for path in (folder / "nucleitorch_0", folder / "cyto3", tmp_path / "nuclei"):
+        torch.save(own, path)
+    found = [
+        load_network(CellposeMethod(model=model)).diameter_px
+        for model in ("nuclei", "cyto3", str(tmp_path / "nuclei"))
+    ]
+    assert found == [17, 30, 21]
+
+
+@needs_cellpose3
 @pytest.mark.parametrize("name", ["nucleus", "cpsam", "transformer_cp3", "Nuclei"])
 def test_an_unknown_name_is_no_other_model(name: str, folder: Path, trained: Path) -> None:
     for known in ("nucleitorch_0", "cyto3", name):
