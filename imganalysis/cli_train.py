@@ -26,7 +26,12 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
     device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Where to train.")] = "cpu",
     start: Annotated[
-        Path | None, typer.Option(help="Weights to begin with, to fine-tune them.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Weights to begin with, to fine-tune them: nuclei, which comes with the package, "
+            "or a weights.pt.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier training in --out.")] = False,
 ) -> None:
@@ -47,6 +52,7 @@ def train(
             f"training needs torch and onnx ({error}): pip install 'imganalysis[train]'"
         ) from None
     from imganalysis.report.terminal import Progress
+    from imganalysis.segment.models import TRAINS, model_path
     from imganalysis.segment.onnx import write_onnx
     from imganalysis.segment.training import CHECKPOINT
     from imganalysis.segment.training import train as train_network
@@ -66,7 +72,10 @@ def train(
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
     root = data or recipe.parent
-    first = start or (root / chosen.start if chosen.start else None)
+    first = None
+    if start is not None or chosen.start is not None:
+        first = model_path(start or str(chosen.start), TRAINS)
+        first = first if start is not None or first.is_absolute() else root / first
     # The limit holds for reading and simulating too.
     end = None if minutes is None else time.monotonic() + 60 * minutes
     with Progress() as progress:

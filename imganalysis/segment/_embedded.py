@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imganalysis.errors import SettingsError
 from imganalysis.segment._network import segment_with_network
+from imganalysis.segment.models import model_path
 from imganalysis.segment.onnx import OnnxModel, load_onnx
 from imganalysis.segment.volume import segment_volume
 
@@ -20,31 +20,8 @@ if TYPE_CHECKING:
     from imganalysis.methods import NetworkMethod
     from imganalysis.segment.tiles import Sliced
 
-MODELS = Path(__file__).parents[1] / "models"
-"""Folder of the networks that come with the package, each with its card."""
-
-_SUFFIX = ".onnx"
 _SPAN = 6.0  # logit at sensitivity 0 minus that at 1
 _OBLONG = 1.25  # pixels longer than wide by more than this change what a network sees
-
-
-def model_path(model: str) -> Path:
-    """Find the file of a network by its built-in name, or as a path.
-
-    Raises
-    ------
-    SettingsError
-        No built-in name, and no ``.onnx`` file either.
-    """
-    if model.lower().endswith(_SUFFIX):
-        return Path(model)
-    known = sorted(path.stem for path in MODELS.glob(f"*{_SUFFIX}"))
-    if model not in known:
-        raise SettingsError(
-            f"unknown network {model!r}; expected {', '.join(known) or 'none is built in'}, or "
-            f"the path of a file {_SUFFIX}, as imganalysis train writes beside its weights.pt"
-        )
-    return MODELS / f"{model}{_SUFFIX}"
 
 
 def load_model(settings: NetworkMethod) -> OnnxModel:

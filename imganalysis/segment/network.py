@@ -175,7 +175,7 @@ def run_network(network: Network, batch: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def save_weights(network: Network, path: Path, about: dict[str, Any]) -> None:
-    """Write a network with what is to be known of it, whole or not at all.
+    """Write a network with what is to be known of it, its kernels as 16-bit floats.
 
     Parameters
     ----------
@@ -192,6 +192,8 @@ def save_weights(network: Network, path: Path, about: dict[str, Any]) -> None:
         The file cannot be written.
     """
     state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    # Kernels are nearly all of the file; 16 bit are enough for them.
+    state = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
     save_atomic(
         {
             "format": FORMAT,
