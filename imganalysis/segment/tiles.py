@@ -24,7 +24,7 @@ FindPart = Callable[[Box], "NDArray[np.integer[Any]]"]
 """Labels of a box: its shape (with all planes of a stack), 0 = background, numbers of its own."""
 
 _TOLERANCE = 1 / 8  # of the overlap: so far the centroids that two tiles see may lie apart
-_TAKEN = 0.5  # an object of which an earlier tile has more is that tile's
+_TAKEN = 0.5  # an object of which an earlier tile has more is there already
 _STRIP = 2**24  # pixels that are numbered at a time
 
 
@@ -93,12 +93,12 @@ def segment_in_tiles(
 
     Notes
     -----
-    An object belongs to the tile that holds its centroid and is written whole. If two tiles see
-    an object alike - the method is local, the overlap wider than the object and its neighbour -
-    the result does not depend on the size of the tiles. If they see it a little differently, its
-    centroid may lie in the tile that does not decide it, on either side: an object whose larger
-    part is already there is not written again, and one just beyond the side of a tile that came
-    earlier and left it out is taken in. Pixels that have an object keep it.
+    A tile decides an object if the centroid lies in its core or just beyond, and writes it whole;
+    an object whose larger part is already there is not written again, and pixels that have an
+    object keep it. If two tiles see an object alike - the method is local, the overlap wider than
+    the object and its neighbour - the result does not depend on the size of the tiles. If they
+    see it a little differently, each may see the centroid on the other's side: what lies beyond
+    the core on either side keeps such an object from being lost.
 
     An object larger than the overlap is cut, where a tile ends that sees it.
     """
@@ -196,15 +196,14 @@ def _put(
     planes = (-1, y1 - y0, x1 - x0)
     sums = _sums(dense.reshape(planes), target.reshape(planes), n)
     size, taken = sums[:, 2], sums[:, 3]
-    # Whole numbers, so that two tiles agree on which side of a border a centroid lies.
-    row, column = sums[:, 0] + y0 * size, sums[:, 1] + x0 * size
-    own = (row >= core[0] * size) & (row < core[1] * size)
-    own &= (column >= core[2] * size) & (column < core[3] * size)
-    near = (row >= (core[0] - tolerance) * size) & (row < (core[1] + tolerance) * size)
-    near &= (column >= (core[2] - tolerance) * size) & (column < (core[3] + tolerance) * size)
-    # Of its own row of tiles only those to the left came earlier, of those below none.
-    earlier = (row < core[0] * size) | ((row < core[1] * size) & (column < core[2] * size))
-    good = (own | (near & earlier)) & (taken <= _TAKEN * size) & (size > 0)
+    mine = size > 0
+    for total, start, first, last in zip(
+        (sums[:, 0], sums[:, 1]), (y0, x0), core[::2], core[1::2], strict=True
+    ):
+        # Sums of whole numbers, so that tiles agree to the last bit where a centroid lies.
+        place = total + start * size
+        mine &= (place >= (first - tolerance) * size) & (place < (last + tolerance) * size)
+    good = mine & (taken <= _TAKEN * size)
     numbers = np.zeros(n + 1, np.uint32)
     numbers[good] = count + 1 + np.arange(np.count_nonzero(good), dtype=np.uint32)
     _write(dense.reshape(planes), target.reshape(planes), numbers)

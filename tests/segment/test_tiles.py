@@ -158,6 +158,18 @@ def test_without_a_look_at_what_is_there_objects_are_doubled(
     assert in_two_views(-1, 1).max() > discs(0).max()
 
 
+def test_pixels_that_have_an_object_keep_it() -> None:
+    def find(box: Box) -> NDArray[Any]:
+        labels = np.zeros((40, 100), np.int32)
+        labels[10:30, 40:60] = box[2] == 0
+        labels[10:30, 55:75] += 2 * (box[2] > 0)
+        return labels[box[0] : box[1], box[2] : box[3]]
+
+    found = segment_in_tiles((40, 100), find, overlap_px=30, tile_px=50)
+    assert np.flatnonzero(found[20] == 1).tolist() == list(range(40, 60))
+    assert np.flatnonzero(found[20] == 2).tolist() == list(range(60, 75))
+
+
 @pytest.mark.parametrize("most", [2**32 - 1, 4000])
 def test_the_numbers_of_a_tile_are_its_own(most: int) -> None:
     mask = blobs(4, (90, 90), 0.2)
