@@ -19,6 +19,7 @@ from imganalysis.segment.labels import relabel
 from imganalysis.segment.network import Architecture, Network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -74,11 +75,13 @@ def test_the_same_as_cellpose_itself(settings: CellposeMethod) -> None:
 
 
 @pytest.fixture
-def shallow(settings: CellposeMethod, monkeypatch: pytest.MonkeyPatch) -> CellposeMethod:
+def shallow(settings: CellposeMethod) -> Iterator[CellposeMethod]:
     """The same network with one block of its 24: a stack has a tile for each row and column."""
     encoder = load_network(settings).module.encoder
-    monkeypatch.setattr(encoder, "blocks", encoder.blocks[:1])
-    return settings
+    whole = encoder.blocks
+    encoder.blocks = whole[:1]
+    yield settings
+    encoder.blocks = whole
 
 
 def test_the_same_twice(shallow: CellposeMethod) -> None:
