@@ -8,29 +8,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
-from skimage.morphology import local_maxima, reconstruction
-from skimage.segmentation import watershed
 
-from imganalysis.segment._coarse import block_means, enlarge
+from imganalysis.errors import SettingsError
+from imganalysis.segment._coarse import as_stack, block_means, enlarge, gaussian
 from imganalysis.segment._merge import merge_pieces
-from imganalysis.segment.labels import relabel
+from imganalysis.segment._skimage_enlarge import enlarge_regions, in_raster_order
+from imganalysis.segment._skimage_regions import (
+    basins,
+    capped_distance,
+    holes_filled,
+    inside_and_rim,
+    offsets_within,
+    opened,
+    quantiles,
+    whole,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.settings import ScikitImageMethod
 
+_GRID = 11.0  # pixels that a nucleus keeps at least where an image is made coarser
+_SMALLEST = 2.0  # px: a nucleus no larger than this has no shape
+_LARGEST = 4.0  # images: no image shows a nucleus so much larger than itself
+_SATURATED = 0.9  # of the pixels: where more are as bright as can be, nothing is to be seen
 # Shares of the nucleus diameter. Chosen on annotated fluorescence nuclei of many kinds
-# (BBBC038); each is flat around its value, so that none has to be tuned for one image.
+# (BBBC038) and simulated sections; each is flat around its value, so that none has to be tuned
+# for one image.
 _SMOOTH = 0.06  # sigma of the first smoothing: keeps the outline, takes most of the noise
 _SEED_SMOOTH = 0.15  # sigma for seeds: chromatin texture must not split a nucleus
 _BACKGROUND = 1.5  # window of the local background: wider than a nucleus, narrower than haze
 _PEAK = 2.0  # window in which the brightest nucleus sets the local threshold
+_AROUND = 0.3  # width of the rim that a nucleus lies in
+_BLUR = 0.15  # width of what belongs to a blurred edge
 _RIM = 0.15  # width of the rim that a nucleus must stand out from
 _HOLE = 0.25  # of a nucleus's area: larger holes are gaps between nuclei
 # Shares of an intensity.
 _LOCAL = 0.15  # a pixel under this share of the local peak is no nucleus
 _EDGE = 0.42  # a blurred edge lies near half height; slightly lower keeps dim outlines whole
+_FINAL_EDGE = 0.36  # the same above the rim, for the last outline
 _LEVEL = 0.75  # quantile of a nucleus that stands for its height: above texture, under specks
 _SEED_WIDE = 0.4  # sigma of the surroundings that a seed is compared with
 _FAR = 2.0  # radii from the edge, beyond which distance says nothing more
@@ -41,21 +58,26 @@ _NOISE = 5.0  # standard deviations of the smoothed noise
 
 @dataclass(frozen=True)
 class _Scale:
-    """Lengths in pixels along each axis."""
+    """Lengths along Z, Y, X on the grid that is worked on; one Z makes a plane."""
 
     spacing: tuple[float, ...]  # um
     diameter: tuple[float, ...]  # of a nucleus, px
+    axes: int  # 2 or 3
 
     def sigma(self, share: float) -> tuple[float, ...]:
         """Sigma of a Gaussian, a share of the diameter; half a pixel is the least that acts."""
         return tuple(max(0.5, share * d) for d in self.diameter)
 
+    def mean_um(self) -> float:
+        """Diameter of a nucleus, um."""
+        return self.spacing[-1] * self.diameter[-1]
+
     def blocks(self) -> tuple[int, ...]:
-        """Blocks of a coarse grid, six to a nucleus."""
-        return tuple(max(1, int(d / 6)) for d in self.diameter)
+        """Blocks of a coarser grid, about six to a nucleus."""
+        return tuple(max(1, round(d / 6)) for d in self.diameter)
 
     def window(self, share: float) -> tuple[int, ...]:
-        """Odd window on the coarse grid, a share of the diameter."""
+        """Odd window on the coarser grid, a share of the diameter."""
         pairs = zip(self.diameter, self.blocks(), strict=True)
         return tuple(max(3, round(share * d / b) | 1) for d, b in pairs)
 
@@ -81,23 +103,28 @@ def segment_nuclei(
     -------
     labels
         uint32, shape of ``image``, 0 = background, 1, 2, ... in raster order of the first
-        pixel. All 0 where the image is flat, black or without a finite pixel.
+        pixel, each in one piece. All 0 where the image is flat, black, saturated nearly
+        everywhere, or without a finite pixel.
 
     Raises
     ------
     ValueError
         Not 2-D or 3-D, or not one spacing per axis.
+    SettingsError
+        At this size of a pixel a nucleus is hardly a pixel, or much larger than the image.
 
     Notes
     -----
-    Four steps. (1) Foreground: above the local background by a share of the local peak, of
-    the image's own nuclei (Otsu on pixels), and of the noise. (2) Seeds: maxima of distance
-    from the edge plus smoothed brightness that are separated by a saddle (h-maxima), then
-    watershed. (3) In each region the outline is set anew near half of that nucleus's own
-    height, where the edge of a blurred object lies, so that a dim nucleus beside a bright one
-    keeps its outline and a cytoplasmic halo is cut. Steps 2 and 3 run twice, because the
-    first outlines are better than the first foreground. (4) What is too small, or does not
-    stand out from its rim, is debris or haze.
+    Where nuclei are many pixels across, all is done on means of blocks of pixels. Four steps.
+    (1) Foreground: above the local background by a share of the local peak, of the image's
+    own nuclei (Otsu on pixels), and of the noise. (2) Regions: the hills of distance from the
+    edge plus smoothed brightness that are separated by a saddle, divided at watersheds. (3) In
+    each region the outline is set anew near half of that nucleus's own height, where the edge
+    of a blurred object lies, so that a dim nucleus beside a bright one keeps its outline and
+    a cytoplasmic halo is cut. Steps 2 and 3 run twice, because the first outlines are better
+    than the first foreground. (4) What is too small, or does not stand out from its rim, is
+    debris or haze. The last outline lies between that nucleus's height and its rim's, so that
+    light under a nucleus does not widen it, and is drawn on the image's own pixels.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or len(spacing_um) != image.ndim:
@@ -106,26 +133,71 @@ def segment_nuclei(
             f"got {image.ndim} axes and {len(spacing_um)} spacings"
         )
     empty = np.zeros(image.shape, np.uint32)
-    scale = _Scale(
-        tuple(float(s) for s in spacing_um),
-        tuple(settings.nucleus_diameter_um / float(s) for s in spacing_um),
+    if not image.size:
+        return empty
+    diameter = settings.nucleus_diameter_um
+    # A plane is one pixel of no thickness, whose size is that of a pixel along X.
+    sizes = (1.0 * spacing_um[-1],) * (3 - image.ndim) + tuple(map(float, spacing_um))
+    stack = as_stack(image.astype(np.float32, copy=False))
+    blocks = tuple(
+        max(1, int(diameter / size / _GRID)) if n > 1 else 1
+        for size, n in zip(sizes, stack.shape, strict=True)
     )
-    filled = _bridge(image.astype(np.float32), scale)
+    coarse = block_means(stack, blocks)
+    spacing = tuple(size * block for size, block in zip(sizes, blocks, strict=True))
+    scale = _Scale(spacing, tuple(diameter / size for size in spacing), 3 if len(stack) > 1 else 2)
+    filled = _bridge(coarse, scale)
     if filled is None or filled.max() == filled.min():
         return empty
-    smooth = ndi.gaussian_filter(filled, scale.sigma(_SMOOTH))
+    if np.count_nonzero(stack == filled.max()) > _SATURATED * stack.size:
+        return empty
+    _check_size(image.shape[-2:], spacing_um[-2:], diameter)
+    smooth = gaussian(filled, scale.sigma(_SMOOTH))
     height = smooth - _background(smooth, scale)
     mask = _foreground(filled, height, scale, settings.sensitivity)
-    regions = np.zeros(image.shape, np.int32)
+    blob = _BRIGHTNESS * _blob(height, scale)
+    regions = np.zeros(mask.shape, np.int32)
     for _ in range(2):
         if not mask.any():
             return empty
-        regions = _outline(_split(mask, height, scale), height)
-        regions = merge_pieces(regions, height, scale.spacing, settings.nucleus_diameter_um)
+        regions = _outline(_split(mask, blob, scale), height)
+        regions = merge_pieces(regions, height, _own(spacing, scale), diameter)
         mask = _tidy(regions > 0, scale)
     contrast = 0.3 * (1.0 - settings.sensitivity)
     regions = _without_haze(regions, smooth, scale, contrast)
-    return relabel(_whole(regions, settings.smallest_nucleus_um, scale))
+    level = _levels(regions, height, scale)
+    regions = np.where(height > level[regions], regions, 0).astype(np.int32)
+    regions = whole(regions, 0, regions.size)
+    regions = enlarge_regions(regions, height, level, blocks, stack.shape)
+    least = _pixels(settings.smallest_nucleus_um, _Scale(sizes, (), scale.axes))
+    return np.asarray(in_raster_order(whole(regions, least, regions.size)).reshape(image.shape))
+
+
+def _own(values: tuple[float, ...], scale: _Scale) -> tuple[float, ...]:
+    """Values along the axes that the image has."""
+    return values[3 - scale.axes :]
+
+
+def _pixels(diameter_um: float, scale: _Scale) -> float:
+    """Pixels of a disc, or of a ball."""
+    ball = np.pi * diameter_um**2 / 4 if scale.axes == 2 else np.pi * diameter_um**3 / 6
+    return float(ball / np.prod(_own(scale.spacing, scale)))
+
+
+def _check_size(shape: tuple[int, ...], spacing_um: tuple[float, ...], diameter: float) -> None:
+    across = diameter / max(spacing_um)
+    widest = max(n * size for n, size in zip(shape, spacing_um, strict=True))
+    if across < _SMALLEST:
+        raise SettingsError(
+            f"nuclei of {diameter:g} um are {across:.2g} pixels across at {max(spacing_um):g} um "
+            f"per pixel, expected {_SMALLEST:g} or more: check the pixel size and the nucleus "
+            "diameter"
+        )
+    if diameter > _LARGEST * widest:
+        raise SettingsError(
+            f"nuclei of {diameter:g} um, but the image is {widest:.3g} um wide: check the pixel "
+            "size and the nucleus diameter"
+        )
 
 
 def _bridge(image: NDArray[np.float32], scale: _Scale) -> NDArray[np.float32] | None:
@@ -135,14 +207,13 @@ def _bridge(image: NDArray[np.float32], scale: _Scale) -> NDArray[np.float32] | 
         return image
     if not finite.any():
         return None
-    values = np.where(finite, image, 0)
+    values = np.where(finite, image, np.float32(0))
     sigma = scale.sigma(0.25)
-    weight = ndi.gaussian_filter(finite.astype(np.float32), sigma)
-    total = ndi.gaussian_filter(values, sigma)
+    weight = gaussian(finite.astype(np.float32), sigma)
+    total = gaussian(values, sigma)
     near = weight > 1e-3
     bridged = np.where(near, total / np.where(near, weight, 1), np.median(image[finite]))
-    result: NDArray[np.float32] = np.where(finite, values, bridged).astype(np.float32)
-    return result
+    return np.where(finite, values, bridged).astype(np.float32)
 
 
 def _noise(image: NDArray[np.float32]) -> float:
@@ -161,11 +232,11 @@ def _noise(image: NDArray[np.float32]) -> float:
 
 
 def _background(smooth: NDArray[np.float32], scale: _Scale) -> NDArray[np.float32]:
-    """Level under the nuclei: grey opening on a coarse grid, smoothed."""
+    """Level under the nuclei: grey opening on a coarser grid, smoothed."""
     window = scale.window(_BACKGROUND)
     coarse = block_means(smooth, scale.blocks())
     coarse = ndi.grey_opening(coarse, size=window, mode="nearest")
-    coarse = ndi.gaussian_filter(coarse, tuple(w / 4 for w in window), mode="nearest")
+    coarse = gaussian(coarse, tuple(w / 4 for w in window))
     return enlarge(coarse, scale.blocks(), smooth.shape)
 
 
@@ -174,7 +245,7 @@ def _peak(height: NDArray[np.float32], scale: _Scale, share: float) -> NDArray[n
     window = scale.window(share)
     coarse = block_means(height, scale.blocks())
     coarse = ndi.grey_dilation(coarse, size=window, mode="nearest")
-    coarse = ndi.gaussian_filter(coarse, tuple(w / 4 for w in window), mode="nearest")
+    coarse = gaussian(coarse, tuple(w / 4 for w in window))
     return enlarge(coarse, scale.blocks(), height.shape)
 
 
@@ -185,7 +256,7 @@ def _foreground(
     sensitivity: float,
 ) -> NDArray[np.bool_]:
     """Pixels that may belong to a nucleus, generously."""
-    volume = float(np.prod([2 * np.sqrt(np.pi) * s for s in scale.sigma(_SMOOTH)]))
+    volume = float(np.prod([2 * np.sqrt(np.pi) * s for s in _own(scale.sigma(_SMOOTH), scale)]))
     noise = _noise(filled) / np.sqrt(volume)
     otsu = threshold_otsu(height)  # type: ignore[no-untyped-call]
     nuclei = float(height[height > otsu].mean())
@@ -200,98 +271,65 @@ def _tidy(mask: NDArray[np.bool_], scale: _Scale) -> NDArray[np.bool_]:
 
     Larger holes are gaps among a group of nuclei and stay.
     """
-    opened = ndi.binary_opening(mask)
-    holes, n = ndi.label(~opened)
-    if n == 0:
-        return np.asarray(opened)
-    nucleus = float(np.prod(scale.diameter)) * (np.pi / 4 if mask.ndim == 2 else np.pi / 6)
-    fill = np.bincount(holes.ravel()) <= _HOLE * nucleus
-    fill[0] = False
-    return np.asarray(opened | fill[holes])
+    nucleus = _pixels(1.0, _Scale((1.0,) * 3, (), scale.axes)) * np.prod(
+        _own(scale.diameter, scale)
+    )
+    return np.asarray(holes_filled(opened(mask), float(_HOLE * nucleus)))
 
 
-def _split(
-    mask: NDArray[np.bool_], height: NDArray[np.float32], scale: _Scale
-) -> NDArray[np.int32]:
-    """One region per nucleus: seeds by h-maxima, then watershed."""
-    radius = float(np.mean(np.multiply(scale.diameter, scale.spacing))) / 2
-    distance = ndi.distance_transform_edt(mask, sampling=scale.spacing) / radius
-    # Capped, so that a blot much wider than a nucleus does not draw all seeds to its middle.
-    inside = np.minimum(distance, _FAR).astype(np.float32)
-    inside = ndi.gaussian_filter(inside, scale.sigma(_SEED_SMOOTH / 2))
-    near = ndi.gaussian_filter(height, scale.sigma(_SEED_SMOOTH))
-    wide = ndi.gaussian_filter(height, scale.sigma(_SEED_WIDE))
-    usual = np.sqrt(ndi.gaussian_filter(np.square(height), scale.sigma(1.0)))
-    # Brighter than around it, as a share of the usual height here: the gap between two nuclei
-    # shows even where out-of-focus light fills it.
+def _blob(height: NDArray[np.float32], scale: _Scale) -> NDArray[np.float32]:
+    """Brighter than around it, as a share of the usual height here.
+
+    The gap between two nuclei shows even where out-of-focus light fills it.
+    """
+    near = gaussian(height, scale.sigma(_SEED_SMOOTH))
+    wide = gaussian(height, scale.sigma(_SEED_WIDE))
+    usual = np.sqrt(gaussian(np.square(height), scale.sigma(1.0)))
     blob = (near - wide) / np.maximum(usual, np.finfo(np.float32).tiny)
-    total = inside + _BRIGHTNESS * blob
-    total = np.maximum(total - total[mask].min(), 0)
-    total = np.where(mask, total, 0).astype(np.float32)
-    # The sum is so smooth that seeds need no more than a dozen pixels to a nucleus.
-    grid = tuple(slice(None, None, max(1, int(d / 12))) for d in scale.diameter)
-    thin = total[grid]
-    flat = reconstruction(thin - _SADDLE, thin, method="dilation")  # type: ignore[no-untyped-call]
-    maxima = local_maxima(flat)  # type: ignore[no-untyped-call]
-    seeds = np.zeros(mask.shape, np.int32)
-    everywhere = np.ones((3,) * mask.ndim, bool)
-    seeds[grid], _ = ndi.label(maxima & mask[grid], everywhere)
-    regions = watershed(-total, seeds, mask=mask)  # type: ignore[no-untyped-call]
-    return np.asarray(regions, np.int32)
+    return np.asarray(blob, np.float32)
+
+
+def _split(mask: NDArray[np.bool_], blob: NDArray[np.float32], scale: _Scale) -> NDArray[np.int32]:
+    """One region per nucleus: the hills of distance from the edge and brightness."""
+    radius = scale.mean_um() / 2
+    # Capped, so that a blot much wider than a nucleus does not draw all seeds to its middle.
+    distance = capped_distance(mask, scale.spacing, _FAR * radius) / np.float32(radius)
+    inside = gaussian(distance, scale.sigma(_SEED_SMOOTH / 2))
+    return np.asarray(basins(inside + blob, mask, _SADDLE))
 
 
 def _outline(regions: NDArray[np.int32], height: NDArray[np.float32]) -> NDArray[np.int32]:
     """Cut each region near half of its own height."""
-    where = np.flatnonzero(regions)
-    label, value = regions.ravel()[where], height.ravel()[where]
-    count = np.bincount(label)[1:]
-    ordered = value[np.lexsort((value, label))]
-    first = np.cumsum(count) - count
-    level = ordered[first + np.floor(_LEVEL * np.maximum(count - 1, 0)).astype(np.intp)]
-    threshold = np.concatenate([[np.inf], _EDGE * level]).astype(np.float32)
+    threshold = np.float32(_EDGE) * quantiles(regions, height, _LEVEL)
+    threshold[0] = np.inf
     return np.where(height > threshold[regions], regions, 0).astype(np.int32)
+
+
+def _levels(
+    regions: NDArray[np.int32], height: NDArray[np.float32], scale: _Scale
+) -> NDArray[np.float32]:
+    """Height of each region's outline: near the middle between it and what lies around it."""
+    offsets = offsets_within(_AROUND * scale.mean_um(), scale.spacing)
+    blurred = len(offsets_within(_BLUR * scale.mean_um(), scale.spacing))
+    sums = inside_and_rim(regions, height, offsets, blurred)
+    base = np.maximum(sums[:, 2], 0) / np.maximum(sums[:, 3], 1)
+    top = quantiles(regions, height, _LEVEL)
+    level = base + _FINAL_EDGE * (top - base)
+    level[0] = np.inf
+    return np.asarray(level, np.float32)
 
 
 def _without_haze(
     regions: NDArray[np.int32], smooth: NDArray[np.float32], scale: _Scale, contrast: float
 ) -> NDArray[np.int32]:
     """Drop regions that hardly stand out from the rim around them: out-of-focus haze."""
-    if not regions.any():
-        return regions
-    n = int(regions.max()) + 1
-    width = _RIM * float(np.mean(np.multiply(scale.diameter, scale.spacing)))
-    distance, nearest = ndi.distance_transform_edt(
-        regions == 0, sampling=scale.spacing, return_indices=True
-    )
-    rim = (distance > 0) & (distance <= max(width, 1.5 * max(scale.spacing)))
-    owner = regions[tuple(axis[rim] for axis in nearest)]
-    inside = np.bincount(regions.ravel(), weights=smooth.ravel(), minlength=n)
-    size = np.bincount(regions.ravel(), minlength=n)
-    outside = np.bincount(owner, weights=smooth[rim], minlength=n)
-    around = np.bincount(owner, minlength=n)
+    width = _RIM * scale.mean_um()
+    width = max(width, 1.5 * max(_own(scale.spacing, scale)))
+    sums = inside_and_rim(regions, smooth, offsets_within(width, scale.spacing), 0)
     with np.errstate(invalid="ignore"):
-        inner, outer = inside / size, outside / around
+        inner, outer = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
     darkest = float(np.percentile(smooth, 1))
     # A nucleus walled in by others has no rim and cannot be judged by it: it stays.
     haze = outer > inner - contrast * (inner - darkest)
     haze[0] = False
     return np.where(haze[regions], 0, regions).astype(np.int32)
-
-
-def _whole(regions: NDArray[np.int32], smallest_um: float, scale: _Scale) -> NDArray[np.uint32]:
-    """Each nucleus in one piece, without holes, and not smaller than the smallest."""
-    ball = np.pi * smallest_um**2 / 4 if regions.ndim == 2 else np.pi * smallest_um**3 / 6
-    least = ball / float(np.prod(scale.spacing))
-    result = np.zeros(regions.shape, np.uint32)
-    for number, box in enumerate(ndi.find_objects(regions), 1):
-        if box is None:
-            continue
-        pieces, n = ndi.label(regions[box] == number)
-        one = pieces > 0
-        if n > 1:
-            one = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
-        one = ndi.binary_fill_holes(one)
-        if np.count_nonzero(one) >= least:
-            part = result[box]
-            part[one & (part == 0)] = number
-    return result

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from imganalysis.errors import SettingsError
 from imganalysis.segment import segment_nuclei
 from imganalysis.settings import ScikitImageMethod
 
@@ -159,3 +160,53 @@ def test_wrong_axes_are_refused():
         segment_nuclei(np.zeros((5, 5)), (1, 1, 1), METHOD)
     with pytest.raises(ValueError, match="got 4 axes"):
         segment_nuclei(np.zeros((1, 2, 5, 5)), (1, 1, 1, 1), METHOD)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "reason"),
+    [(5.0, "1.6 pixels across at 5 um"), (0.02, "the image is 1.28 um wide")],
+)
+def test_absurd_diameters_are_refused(spacing, reason):
+    image = np.random.default_rng(11).poisson(9, (64, 64))
+    with pytest.raises(SettingsError, match=reason):
+        segment_nuclei(image, (spacing, spacing), METHOD)
+
+
+def test_a_saturated_image_is_not_one_nucleus():
+    rng = np.random.default_rng(12)
+    assert not segment_nuclei(np.full((200, 200), 255, np.uint8), (PX, PX), METHOD).any()
+    glare = np.minimum(rng.normal(400, 60, (200, 200)), 255)
+    assert not segment_nuclei(glare, (PX, PX), METHOD).any()
+
+
+@pytest.mark.parametrize("factor", [3, 5])
+def test_on_fine_pixels_outlines_are_smooth_and_in_one_piece(factor):
+    rng = np.random.default_rng(13)
+    shape = (60 * factor, 90 * factor)
+    truth = np.zeros(shape, int)
+    truth[ellipse(shape, (30 * factor, 30 * factor), (11 * factor, 9 * factor))] = 1
+    truth[ellipse(shape, (30 * factor, 62 * factor), (9 * factor, 12 * factor))] = 2
+    light = ndi.gaussian_filter((truth > 0) * 60.0, 1.0 * factor)
+    found = segment_nuclei(rng.poisson(light + 3), (PX / factor,) * 2, METHOD)
+    assert found.max() == 2
+    for number in (1, 2):
+        own, right = found == number, truth == number
+        assert (own & right).sum() / (own | right).sum() > 0.9
+        assert ndi.label(own)[1] == 1
+
+
+def test_uneven_background_does_not_matter():
+    rng = np.random.default_rng(14)
+    truth = grid_of_nuclei(rng)
+    image = photograph(truth, rng, level=60) + 40 * np.linspace(0, 1, truth.shape[1]) ** 2
+    hits, found = matched(truth, segment_nuclei(image, (PX, PX), METHOD))
+    assert hits == 36
+    assert found <= 37
+
+
+def test_more_objects_than_16_bits_can_number():
+    rng = np.random.default_rng(15)
+    nucleus = ellipse((9, 9), (4, 4), (3.2, 3.2)) * 50.0
+    image = rng.poisson(np.tile(nucleus, (262, 262)) + 2)
+    found = segment_nuclei(image, (1.2, 1.2), METHOD)
+    assert found.max() == 262 * 262
