@@ -86,11 +86,8 @@ def import_all(name: str) -> None:
     if name in (NETWORK, CELLPOSE):
         import onnxruntime  # noqa: F401
     if name == CELLPOSE:
+        import cellpose.models  # noqa: F401
         import onnx  # noqa: F401
-
-        from imganalysis.segment._cellpose_network import _import_cellpose
-
-        _import_cellpose("3")
 
 
 def child(arguments: list[str]) -> None:
