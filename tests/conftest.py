@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +32,15 @@ def missing(message: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def cellpose3() -> None:
+    """Cellpose 3 is there; it has no build for the newest Pythons."""
+    if sys.version_info >= (3, 13):
+        pytest.skip("Cellpose 3 needs numpy < 2.1, which Python 3.13 has not")
+    if find_spec("cellpose") is None or version("cellpose") >= "4":
+        missing("Cellpose 3 is not installed; make test installs it")
 
 
 @pytest.fixture(scope="session")

@@ -39,10 +39,7 @@ DIAMETER_PX = 17.0  # of the network
 PIXEL = (DIAMETER_UM / DIAMETER_PX,) * 2  # um: at which an image has the network's scale
 FIRST = "downsample.down.res_down_0."
 
-needs_cellpose3 = pytest.mark.skipif(
-    util.find_spec("cellpose") is None or metadata.version("cellpose") >= "4",
-    reason="Cellpose 3 is not installed",
-)
+needs_cellpose3 = pytest.mark.usefixtures("cellpose3")
 
 
 def discs(seed: int, size: int, diameter: float) -> tuple[NDArray[Any], NDArray[np.int32]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import metadata, util
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_more_than_65535_objects_are_all_there() -> None:
     np.testing.assert_array_equal(found[3], found[2])
 
 
-@pytest.mark.skipif(util.find_spec("cellpose") is None, reason="Cellpose is not installed")
+@pytest.mark.usefixtures("cellpose3")
 @settings(deadline=None)  # the first call imports Cellpose
 @given(
     planes=arrays(np.int32, (3, 4, 6), elements=st.integers(0, 4)),
