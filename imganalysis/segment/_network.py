@@ -147,10 +147,12 @@ def find_parts(
     What the network says of a pixel is the same in every box, to the last bit. Nuclei are the same
     in every box that holds them and their neighbours whole.
     """
+    between = plan.between
+    if between is None:
+        return lambda box: np.zeros((box[1] - box[0], box[3] - box[2]), np.int32)
 
     def read(box: Box) -> NDArray[np.float32]:
-        assert plan.between is not None  # noqa: S101
-        return normalise(rescale_part(image, box, plan.scaled, plan.dark), plan.between)
+        return normalise(rescale_part(image, box, plan.scaled, plan.dark), between)
 
     @lru_cache(maxsize=_KEPT)
     def ask(window: Window) -> NDArray[np.float32]:
@@ -160,8 +162,6 @@ def find_parts(
     smallest = _SMALLEST * model.diameter_px if smallest_px is None else smallest_px * plan.factor
 
     def find(box: Box) -> NDArray[np.int32]:
-        if plan.between is None:
-            return np.zeros((box[1] - box[0], box[3] - box[2]), np.int32)
         seen = needed(box, plan.scaled, plan.shape)
         out = assemble(ask, grid, seen, threads=threads)
         release(image)
