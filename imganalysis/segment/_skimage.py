@@ -27,7 +27,7 @@ from imganalysis.segment._skimage_regions import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from imganalysis.settings import ScikitImageMethod
+    from imganalysis.methods import ScikitImageMethod
 
 _GRID = 11.0  # pixels that a nucleus keeps at least where an image is made coarser
 _SMALLEST = 2.0  # px: a nucleus no larger than this has no shape

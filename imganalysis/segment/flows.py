@@ -169,19 +169,21 @@ def flows_to_labels(
 
 @njit(cache=True, nogil=True)
 def _follow(flows: Any, rows: Any, columns: Any, steps: int) -> Any:
-    """Euler steps with bilinear sampling; positions are rounded at the end."""
+    """Euler steps with bilinear sampling; positions are rounded at the end.
+
+    A position is a pixel and what lies beyond it, so that a part of an image gives, to the last
+    bit, what the whole gives there.
+    """
     height, width = flows.shape[1], flows.shape[2]
     end_y = np.empty(rows.size, np.int64)
     end_x = np.empty(rows.size, np.int64)
+    zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
     for i in range(rows.size):
-        y, x = np.float32(rows[i]), np.float32(columns[i])
+        top, left = rows[i], columns[i]
+        fy, fx = zero, zero
         for _ in range(steps):
-            top = min(int(y), height - 2) if height > 1 else 0
-            left = min(int(x), width - 2) if width > 1 else 0
             below = min(top + 1, height - 1)
             right = min(left + 1, width - 1)
-            fy, fx = y - np.float32(top), x - np.float32(left)
-            one = np.float32(1.0)
             a, b = (one - fy) * (one - fx), (one - fy) * fx
             c, d = fy * (one - fx), fy * fx
             dy = (
@@ -194,10 +196,19 @@ def _follow(flows: Any, rows: Any, columns: Any, steps: int) -> Any:
             )  # fmt: skip
             if dy * dy + dx * dx < np.float32(1e-6):
                 break
-            y = min(max(y + dy, np.float32(0)), np.float32(height - 1))
-            x = min(max(x + dx, np.float32(0)), np.float32(width - 1))
-        end_y[i] = int(y + np.float32(0.5))
-        end_x[i] = int(x + np.float32(0.5))
+            fy += dy
+            fx += dx
+            down, over = np.floor(fy), np.floor(fx)
+            fy -= down
+            fx -= over
+            top += int(down)
+            left += int(over)
+            if top < 0 or top >= height - 1:
+                top, fy = (0, zero) if top < 0 else (height - 1, zero)
+            if left < 0 or left >= width - 1:
+                left, fx = (0, zero) if left < 0 else (width - 1, zero)
+        end_y[i] = min(top + int(fy >= half), height - 1)
+        end_x[i] = min(left + int(fx >= half), width - 1)
     return end_y, end_x
 
 

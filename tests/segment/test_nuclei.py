@@ -3,8 +3,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from imganalysis.errors import SettingsError
+from imganalysis.methods import ScikitImageMethod
 from imganalysis.segment import segment_nuclei
-from imganalysis.settings import ScikitImageMethod
 
 PX = 0.4  # um
 METHOD = ScikitImageMethod()

@@ -6,8 +6,8 @@ import pytest
 import tifffile
 from skimage.io import imread
 
+from imganalysis.methods import ScikitImageMethod
 from imganalysis.segment import segment_nuclei
-from imganalysis.settings import ScikitImageMethod
 
 
 def hits(truth: np.ndarray, found: np.ndarray) -> tuple[int, int, int]:
