@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis.methods import CellposeMethod
-from imganalysis.segment._embedded import load_model, model_path
+from imganalysis.segment._embedded import load_model
+from imganalysis.segment.models import model_path
 from imganalysis.segment.pixels import as_input
 
 if TYPE_CHECKING:

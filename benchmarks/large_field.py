@@ -31,23 +31,18 @@ from _nuclei import (
     ways,
 )
 
-from imganalysis.segment._embedded import load_model
-from imganalysis.segment._network import segment_with_network
+from imganalysis.segment import find_nuclei
 from imganalysis.segment.labels import touching_border
-from imganalysis.segment.tiles import release, segment_in_tiles
 from imganalysis.simulate import load_recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from imganalysis.segment.tiles import Box
 
 FIELD = "field"  # in place of a method: makes the field
 WIDTH = 20_000
 SEED = 57_000
 THREADS = 2
 GREY = 16  # levels of 16 bit for one of the field's 8 bits
-TILE_PX = 2048  # of a method that knows no tiles of its own
 LIMIT_GIB = 3.0
 IMAGE, LABELS = "image.npy", "labels.npy"
 
@@ -81,26 +76,7 @@ def measure(name: str, model: str, folder: Path) -> dict[str, Any]:
     image: NDArray[np.uint16] = np.load(folder / IMAGE, mmap_mode="r")
     labels: NDArray[np.uint32] = np.load(folder / LABELS, mmap_mode="r+")
     start = time.perf_counter()
-    if name == NETWORK:
-        settings: Any = way.settings
-        segment_with_network(
-            image,
-            load_model(settings),
-            settings.nucleus_diameter_um / PIXEL_UM,
-            smallest_px=settings.smallest_nucleus_um / PIXEL_UM,
-            threads=THREADS,
-            out=labels,
-        )
-    else:
-
-        def find(box: Box) -> NDArray[np.uint32]:
-            y0, y1, x0, x1 = box
-            part = np.array(image[y0:y1, x0:x1])
-            release(image)
-            return way(part, (PIXEL_UM, PIXEL_UM), THREADS)
-
-        overlap = round(4 * way.settings.nucleus_diameter_um / PIXEL_UM)
-        segment_in_tiles(image.shape, find, overlap_px=overlap, tile_px=TILE_PX, out=labels)
+    find_nuclei(image, (PIXEL_UM, PIXEL_UM), way.settings, THREADS, out=labels)
     seconds = time.perf_counter() - start
     peak = peak_mib()
     return {"seconds": seconds, "mib": peak, "found": highest(labels)}

@@ -13,7 +13,7 @@ MethodOption = Annotated[
     str | None,
     typer.Option(
         metavar="network|scikit-image|cellpose|...",
-        help="How nuclei are found; other packages can add methods.",
+        help="How nuclei are found; network by default. Other packages can add methods.",
     ),
 ]
 ModelOption = Annotated[

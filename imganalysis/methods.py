@@ -174,5 +174,5 @@ Segmentation = Annotated[
     Discriminator(_which),
 ]
 
-DEFAULT = "scikit-image"
+DEFAULT = "network"
 """Method where none is named."""

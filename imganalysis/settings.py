@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from imganalysis.errors import SettingsError
-from imganalysis.methods import ScikitImageMethod as ScikitImageMethod
-from imganalysis.methods import Segmentation
+from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.stack import PLAUSIBLE_UM
 
@@ -159,7 +158,7 @@ class Settings(Model):
     reading: Reading = Reading()
     projection: Projection = Projection()
     preparation: Preparation = Preparation()
-    segmentation: Segmentation = ScikitImageMethod()
+    segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()
     gating: Gating = Gating()
     summary: Summary = Summary()

@@ -182,9 +182,10 @@ def test_the_wheel_holds_both_packages_and_what_they_read(wheel: list[str]) -> N
     data = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "imganalysis").rglob("*")
-        if path.suffix in {".yaml", ".csv"} or path.name == "py.typed"
+        if path.suffix in {".yaml", ".csv", ".onnx", ".pt", ".md"} or path.name == "py.typed"
     ]
     assert any(name.startswith("imganalysis/panels/") for name in data)
+    assert "imganalysis/models/nuclei.onnx" in data
     plugin = ["napari_imganalysis/napari.yaml", "napari_imganalysis/py.typed"]
     wanted = {*data, *plugin, "imganalysis/__init__.py", "napari_imganalysis/__init__.py"}
     assert wanted <= set(wheel)

@@ -149,12 +149,13 @@ def find_nuclei(
         return find_by_network(image, spacing_um, settings, threads, out=out, progress=progress)
     if out is None and math.prod(image.shape[-2:]) <= LARGE:
         return _find(np.asarray(image), spacing_um, settings, threads)
-    from imganalysis.segment.tiles import segment_in_tiles
+    from imganalysis.segment.tiles import release, segment_in_tiles
 
     overlap = math.ceil(_OVERLAP * settings.nucleus_diameter_um / min(spacing_um[-2:]))
 
     def find(box: tuple[int, int, int, int]) -> NDArray[np.uint32]:
-        part = np.asarray(image[..., box[0] : box[1], box[2] : box[3]])
+        part = np.array(image[..., box[0] : box[1], box[2] : box[3]])
+        release(image)
         return _find(part, spacing_um, settings, threads)
 
     labels: NDArray[np.uint32] = segment_in_tiles(

@@ -27,6 +27,7 @@ _LOOKS = 2  # at each scale
 _MAX_ERROR = 0.4  # of flows: what is above is no nucleus
 _USUAL_ERROR = 0.1  # of flows: the score falls by a factor e with each of this
 _TOLERANCE = 0.3  # SD of the logarithm of what is found against what was tried
+_SPECK = 0.4  # of the median diameter by area: smaller ones are not counted
 _NEAR = 1.3  # factor between what is found and what was tried, for the search to end
 _PRIOR = 1.0  # SD of the logarithm of what is found against the estimate without a network
 _LARGEST = 3e7  # pixels that an image may have at the network's scale
@@ -66,8 +67,8 @@ def diameter_by_network(image: NDArray[Any], model: OnnxModel) -> float:
     Returns
     -------
     float
-        Diameter of a typical nucleus, pixels: the median by area. NaN where nothing like a
-        nucleus is seen at any scale.
+        Diameter of a typical nucleus, pixels: the median, specks aside. NaN where nothing like
+        a nucleus is seen at any scale.
 
     Notes
     -----
@@ -86,12 +87,13 @@ def diameter_by_network(image: NDArray[Any], model: OnnxModel) -> float:
         return float("nan")
     picture = np.where(finite, picture, picture[finite].min())
     plain = estimate_diameter(picture)
-    first = _look(picture, plain, model)
-    if first.plainly_right():
-        return first.diameter_px
-    seen = [_look(picture, candidate, model) for candidate in CANDIDATES]
-    best = max(seen, key=lambda look: look.score(plain))
-    return best.diameter_px
+    best = _look(picture, plain, model)
+    if not best.plainly_right():
+        seen = [_look(picture, candidate, model) for candidate in CANDIDATES]
+        best = max(seen, key=lambda look: look.score(plain))
+    # Seen at their own scale, nuclei are measured best.
+    again = _look(picture, best.diameter_px, model)
+    return again.diameter_px if again.plainly_right() else best.diameter_px
 
 
 def _bell(ratio: float, sd: float) -> float:
@@ -101,6 +103,7 @@ def _bell(ratio: float, sd: float) -> float:
 
 def _look(image: NDArray[np.float32], tried: float, model: OnnxModel) -> _Look:
     factor = model.diameter_px / tried
+    # Written so that a diameter that is unknown ends here too.
     if not image.size * factor**2 <= _LARGEST or tried > 2 * max(image.shape):
         return _Look(tried)
     sizes: list[NDArray[np.int64]] = []
@@ -121,8 +124,10 @@ def _look(image: NDArray[np.float32], tried: float, model: OnnxModel) -> _Look:
     if not size.size:
         return _Look(tried)
     error = np.concatenate(errors)
-    area = np.cumsum(np.sort(size))
-    middle = np.sort(size)[np.searchsorted(area, area[-1] / 2)]
+    ordered = np.sort(size)
+    area = np.cumsum(ordered)
+    by_area = ordered[np.searchsorted(area, area[-1] / 2)]
+    middle = float(np.median(size[size >= _SPECK**2 * by_area]))
     return _Look(
         tried,
         float(2 * np.sqrt(middle / np.pi)) / factor,

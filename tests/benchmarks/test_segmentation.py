@@ -12,7 +12,13 @@ import pandas as pd
 import pytest
 import torch
 
-from imganalysis.segment.network import Architecture, Network, run_network, save_weights
+from imganalysis.segment.network import (
+    Architecture,
+    Network,
+    load_weights,
+    run_network,
+    save_weights,
+)
 from imganalysis.segment.onnx import write_onnx
 from imganalysis.simulate import load_recipe
 from imganalysis.simulate.numeric import streams
@@ -118,6 +124,7 @@ def test_weights_go_back_from_onnx_to_the_names_of_cellpose(load: Any, tmp_path:
     write_onnx(tmp_path / "weights.pt", tmp_path / "model.onnx", half=False)
     state = load("_cellpose_eval").cellpose_state(tmp_path / "model.onnx", 17.0)
     assert state.pop("diam_mean") == state.pop("diam_labels") == 17
+    network, _ = load_weights(tmp_path / "weights.pt")  # as it was stored, in 16 bit
     same = Network(Architecture(channels=2, width=(8, 12, 16)))
     same.load_state_dict(state)
     batch = np.random.default_rng(1).random((2, 2, 32, 32), dtype=np.float32)

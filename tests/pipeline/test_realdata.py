@@ -70,7 +70,8 @@ def test_a_vectra_field_with_our_own_nuclei(
     fields = pd.read_csv(tmp_path / "r" / "fields.csv")
     assert sorted(fields["status"]) == ["analysed", "not_a_field"]
     assert fields.set_index("status").loc["not_a_field", "reason"] == "thumbnail"
-    assert 200 < len(cells_of(tmp_path / "r")) < 400
+    # The 270 that the file's own software outlined are groups in part: the picture shows more.
+    assert 250 < len(cells_of(tmp_path / "r")) < 500
     assert len(list((tmp_path / "r" / "overlays").glob("*.png"))) == 1
 
 
