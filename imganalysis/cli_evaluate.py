@@ -66,6 +66,7 @@ def evaluate(
     from imganalysis.methods import GivenLabels
     from imganalysis.report.scores import print_scores
     from imganalysis.report.terminal import Progress
+    from imganalysis.segment import model_facts
     from imganalysis.settings import parse_settings
     from imganalysis.stack import PixelSize
     from imganalysis.tables import write_csv
@@ -82,6 +83,7 @@ def evaluate(
     segmentation = chosen.segmentation
     if isinstance(segmentation, GivenLabels):
         raise SettingsError("--method given: there is nothing to evaluate; name another method")
+    model_facts(segmentation)  # what is missing is found missing before any image is read
     size = chosen.reading.pixel_size
     with Progress() as progress:
         result = evaluate_images(
@@ -97,14 +99,14 @@ def evaluate(
             threads=threads,
             progress=progress,
         )
-    if csv is not None:
-        write_csv(csv, result.table)
-    if json_ is not None:
-        write_scores(json_, result, segmentation)
     if result.unpaired:
         typer.echo(f"without a partner, left out: {', '.join(result.unpaired)}", err=True)
     failed = result.table[result.table["reason"] != ""]
     problems = list(failed[["image", "reason", "message"]].itertuples(index=False, name=None))
     print_scores(result.scores(), problems)
+    if csv is not None:
+        write_csv(csv, result.table)
+    if json_ is not None:
+        write_scores(json_, result, segmentation)
     if result.n_failed:
         raise typer.Exit(1)

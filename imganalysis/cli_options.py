@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from imganalysis.errors import SettingsError
-from imganalysis.methods import Method
+from imganalysis.methods import DEFAULT, Method
 
 MethodOption = Annotated[
     str | None,
@@ -86,7 +86,8 @@ def over_file(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
     Where the method changes, only what all methods share is kept of the file.
     """
-    if given.get("method", before.get("method")) != before.get("method"):
+    earlier = before.get("method", DEFAULT)
+    if given.get("method", earlier) != earlier:
         before = {name: value for name, value in before.items() if name in Method.model_fields}
     return {**before, **given}
 

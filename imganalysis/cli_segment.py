@@ -48,6 +48,11 @@ def segment(
         str | None,
         typer.Option(metavar="AXES", help="Order of the axes of TIFF files that do not say it."),
     ] = None,
+    time: Annotated[int, typer.Option(help="Time point of time series, from 0.")] = 0,
+    allow_rgb: Annotated[bool, typer.Option(help="Read RGB images.")] = False,
+    section_um: Annotated[
+        float | None, typer.Option(help="Thickness of the section, um; 3 by default.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor cores to use; all by default.")
     ] = None,
@@ -66,15 +71,23 @@ def segment(
     from imganalysis.methods import GivenLabels
     from imganalysis.report.terminal import Progress
     from imganalysis.segment import model_facts
-    from imganalysis.segmenting import fields_of, segment_series, write_nuclei
+    from imganalysis.segmenting import fields_of, is_label_image, segment_series, write_nuclei
     from imganalysis.settings import parse_settings
 
+    if nucleus_diameter is not None and diameter_px is not None:
+        raise SettingsError("--nucleus-diameter and --diameter-px say the same; give one of them")
     settings = parse_settings(
         {
             "segmentation": method_values(
                 method, model, nucleus_diameter, sensitivity, device, download
             ),
-            "reading": {"pixel_size": parse_pixel_size(pixel_size), "axes": axes},
+            "reading": {
+                "pixel_size": parse_pixel_size(pixel_size),
+                "axes": axes,
+                "time": time,
+                "allow_rgb": allow_rgb,
+            },
+            **({} if section_um is None else {"projection": {"section_um": section_um}}),
         },
         source="options",
     )
@@ -82,6 +95,7 @@ def segment(
     if isinstance(chosen, GivenLabels):
         raise SettingsError("--method given: there is nothing to segment; name another method")
     model_facts(chosen)  # what is missing is found missing before any file is read
+    inputs = {path.resolve() for path in files}
     targets: dict[Path, Series] = {}
     problems: list[str] = []
     for path in files:
@@ -96,6 +110,14 @@ def segment(
                 raise SettingsError(
                     f"{path} and {targets[target].path} would both become {target}; "
                     "segment them into different folders"
+                )
+            if target.resolve() in inputs:
+                raise OutputError(
+                    f"{target}: is an image to be segmented; take another folder for --out"
+                )
+            if target.exists() and not is_label_image(target):
+                raise OutputError(
+                    f"{target}: is there already and is no label image; take another folder"
                 )
             if target.exists() and not overwrite:
                 raise OutputError(f"{target}: is there already; replace it with --overwrite")
@@ -113,13 +135,15 @@ def segment(
                     diameter_px=diameter_px,
                     threads=threads or default_workers(),
                 )
-            except (ImageError, LabelsError) as error:
-                problems.append(error.message)
+            except (ImageError, LabelsError, SettingsError) as error:
+                named = str(series.path) in error.message
+                problems.append(error.message if named else f"{series.path}: {error.message}")
             except MemoryError:
                 problems.append(f"{series.path}: out of memory")
             else:
                 write_nuclei(target, found)
-                done.append(f"{target}: {found.count} nuclei")
+                notes = f" ({', '.join(found.flags)})" if found.flags else ""
+                done.append(f"{target}: {found.count} nuclei{notes}")
             progress("Images", number, len(targets))
     for line in done:
         typer.echo(line)

@@ -72,6 +72,10 @@ def train(
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
     root = data or recipe.parent
+    if resume and start is not None:
+        raise SettingsError(
+            "--start begins a training anew, --resume goes on with one; give one of them"
+        )
     first = None
     if start is not None or chosen.start is not None:
         first = model_path(start or str(chosen.start), TRAINS)

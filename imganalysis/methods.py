@@ -12,6 +12,7 @@ from pydantic import (
     SerializeAsAny,
     Tag,
     field_validator,
+    model_validator,
 )
 
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
@@ -32,6 +33,15 @@ class Method(Model):
     smallest_nucleus_um: Positive = Field(
         2.0, title="Smallest nucleus", description="um; smaller objects are debris"
     )
+
+    @model_validator(mode="after")
+    def _smaller(self) -> Method:
+        if not self.smallest_nucleus_um < self.nucleus_diameter_um:
+            raise ValueError(
+                f"smallest_nucleus_um ({self.smallest_nucleus_um:g}) is not below "
+                f"nucleus_diameter_um ({self.nucleus_diameter_um:g})"
+            )
+        return self
 
 
 class ScikitImageMethod(Method):
@@ -153,7 +163,7 @@ def _names(added: dict[str, Any]) -> str:
 
 def _which(value: Any) -> str:
     name = value.get("method", DEFAULT) if isinstance(value, dict) else value.method
-    return name if name in BUILT_IN else "added"
+    return name if isinstance(name, str) and name in BUILT_IN else "added"
 
 
 def _added(value: Any) -> Any:

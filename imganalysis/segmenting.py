@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imganalysis.errors import ChannelError, NotAFieldError, PixelSizeError
+from imganalysis.errors import ChannelError, ImganalysisError, NotAFieldError, PixelSizeError
 from imganalysis.io import list_series, read_stack, write_labels
 from imganalysis.prepare.projection import apply, project
 from imganalysis.segment import find_nuclei
@@ -32,10 +32,13 @@ class Found:
         (Y, X), or (Z, Y, X) for a thick stack, uint32, 0 = background.
     pixel_size
         In um; unknown where only a diameter in pixels was given.
+    flags
+        Fixed words, of reading and projecting.
     """
 
     labels: NDArray[np.uint32]
     pixel_size: PixelSize
+    flags: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -103,15 +106,17 @@ def segment_series(
         backend=reading.backend,
     )
     planes = stack.numpy([_position(stack, channel)])[0]
-    size = stack.pixel_size
+    size, flags = stack.pixel_size, stack.flags
     if len(planes) > 1:
         choice = project(planes, size.z, settings.projection.section_um, settings.projection)
         picture = apply(planes[None], choice)[0]
+        flags = (*flags, *choice.flags)
     else:
         picture = planes[0]
     return Found(
         find_nuclei(picture, _spacing(stack, picture, method, diameter_px), method, threads),
         size,
+        tuple(dict.fromkeys(flags)),
     )
 
 
@@ -139,8 +144,16 @@ def _spacing(
     """Size of a pixel along the axes of the picture, um."""
     sizes = stack.pixel_size.as_tuple()[-picture.ndim :]
     known = tuple(value for value in sizes if value is not None)
+    if diameter_px is not None and len(known) == picture.ndim:
+        pixel = method.nucleus_diameter_um / diameter_px
+        return tuple(pixel * value / known[-1] for value in known)
     if diameter_px is not None and picture.ndim == 2:
         return (method.nucleus_diameter_um / diameter_px,) * 2
+    if picture.ndim == 3 and len(known) < 3:
+        raise PixelSizeError(
+            f"{stack.source}: a stack of {picture.shape[0]} planes needs the size of its pixels; "
+            "give it with --pixel-size Z,Y,X"
+        )
     if len(known) < picture.ndim:
         raise PixelSizeError(
             f"{stack.source}: the pixel size is unknown; give it with --pixel-size [Z,]Y,X, or "
@@ -152,3 +165,12 @@ def _spacing(
 def write_nuclei(path: Path, found: Found) -> None:
     """Write a label image; see `imganalysis.io.write_labels`."""
     write_labels(path, found.labels, found.pixel_size)
+
+
+def is_label_image(path: Path) -> bool:
+    """Say whether a file is a label image as `write_nuclei` writes it: one channel of 32 bit."""
+    try:
+        (series,) = list_series(path)
+    except (ImganalysisError, ValueError):
+        return False
+    return series.dtype == "uint32" and len(series.channels) <= 1

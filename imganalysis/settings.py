@@ -194,6 +194,8 @@ def explain(error: ValidationError) -> str:
         found = item.get("input")
         shown = "" if isinstance(found, dict | list) or found is None else f"; found {found!r}"
         said = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            said = "unknown name"
         lines.append(f"{place}: {said}{shown}")
     return "; ".join(lines)
 

@@ -6,6 +6,7 @@ stitching and the removal of small objects are done here, the same for both vers
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _FACTORS = (0.02, 20.0)
 _OBLONG = 1.25  # pixels longer than wide by more than this change what a network sees
+_SAMPLE = 2**24  # pixels of a plane that dark and bright are taken from
 
 
 def cellpose_model(
@@ -61,6 +63,8 @@ def segment_with_cellpose(
     spacing_um: tuple[float, ...],
     settings: CellposeMethod,
     threads: int = 1,
+    *,
+    between: tuple[float, float] | None = None,
 ) -> NDArray[np.uint32]:
     """Find nuclei with Cellpose.
 
@@ -74,6 +78,8 @@ def segment_with_cellpose(
         Of the method.
     threads
         Not used: sums in torch may come out differently with more than one.
+    between
+        Values that become 0 and 1; those of the image's own percentiles if not given.
 
     Returns
     -------
@@ -99,7 +105,9 @@ def segment_with_cellpose(
     if image.ndim not in (2, 3) or len(spacing_um) != image.ndim:
         raise ValueError(f"expected (Y, X) or (Z, Y, X) with as many spacings, got {image.shape}")
     if image.ndim == 3 and image.shape[0] == 1:
-        return segment_with_cellpose(image[0], spacing_um[1:], settings, threads)[None]
+        return segment_with_cellpose(image[0], spacing_um[1:], settings, threads, between=between)[
+            None
+        ]
     network = load_network(settings)
     pixel = _pixel(spacing_um)
     factor = network.diameter_px * pixel / settings.nucleus_diameter_um
@@ -108,7 +116,7 @@ def segment_with_cellpose(
             f"a nucleus of {settings.nucleus_diameter_um / pixel:g} px is to become one of "
             f"{network.diameter_px:g} px: check the nucleus diameter and the pixel size"
         )
-    picture = _normalised(image, settings.percentile)
+    picture = _normalised(image, between or levels_of(image, settings.percentile))
     if picture is None:
         return np.zeros(image.shape, np.uint32)
     smallest = settings.smallest_nucleus_um / pixel * factor
@@ -137,25 +145,39 @@ def _pixel(spacing_um: tuple[float, ...]) -> float:
     return float(np.sqrt(dy * dx))
 
 
-def _normalised(image: NDArray[Any], percentile: tuple[float, float]) -> NDArray[np.float32] | None:
-    """Map the dark percentile to 0 and the bright one to 1; None where the image is flat.
+def levels_of(image: Any, percentile: tuple[float, float]) -> tuple[float, float] | None:
+    """Find what becomes 0 and 1; None where the image is flat.
 
-    Where nuclei are so few that both are the same, darkest and brightest pixel take their place.
+    Where nuclei are so few that both percentiles are the same, darkest and brightest pixel take
+    their place. Of a plane of more than 16 million pixels every second, third, ... row and column
+    is looked at.
     """
+    step = max(1, math.ceil(math.sqrt(math.prod(image.shape[-2:]) / _SAMPLE)))
+    with np.errstate(over="ignore"):
+        picture = np.asarray(image[..., ::step, ::step], np.float32)
+    values = picture[np.isfinite(picture)]
+    if not values.size:
+        return None
+    low, high = np.percentile(values, percentile)
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    return (float(low), float(high)) if high > low else None
+
+
+def _normalised(
+    image: NDArray[Any], between: tuple[float, float] | None
+) -> NDArray[np.float32] | None:
+    """Map dark to 0 and bright to 1; None where there is nothing to map."""
+    if between is None:
+        return None
     with np.errstate(over="ignore"):
         picture = np.array(image, np.float32)
     finite = np.isfinite(picture)
     if not finite.any():
         return None
-    values = picture[finite]
-    low, high = np.percentile(values, percentile)
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    if high <= low:
-        return None
-    picture[~finite] = values.min()
-    picture -= np.float32(low)
-    picture /= np.float32(high - low)
+    picture[~finite] = picture[finite].min()
+    picture -= np.float32(between[0])
+    picture /= np.float32(between[1] - between[0])
     return picture
 
 

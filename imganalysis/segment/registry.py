@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +144,8 @@ def find_nuclei(
             f"nuclei are found in (Y, X) or (Z, Y, X) with one spacing per axis; got shape "
             f"{tuple(image.shape)} and {len(spacing_um)} spacings"
         )
+    if not all(math.isfinite(size) and size > 0 for size in spacing_um):
+        raise SettingsError(f"pixel size {tuple(spacing_um)} um: expected positive numbers")
     if isinstance(settings, NetworkMethod):
         from imganalysis.segment._embedded import find_by_network
 
@@ -152,11 +155,17 @@ def find_nuclei(
     from imganalysis.segment.tiles import release, segment_in_tiles
 
     overlap = math.ceil(_OVERLAP * settings.nucleus_diameter_um / min(spacing_um[-2:]))
+    method = _find
+    if isinstance(settings, CellposeMethod):
+        # Dark and bright are those of the whole image, not of each tile.
+        from imganalysis.segment._cellpose import levels_of, segment_with_cellpose
+
+        method = partial(segment_with_cellpose, between=levels_of(image, settings.percentile))
 
     def find(box: tuple[int, int, int, int]) -> NDArray[np.uint32]:
         part = np.array(image[..., box[0] : box[1], box[2] : box[3]])
         release(image)
-        return _find(part, spacing_um, settings, threads)
+        return method(part, spacing_um, settings, threads)
 
     labels: NDArray[np.uint32] = segment_in_tiles(
         tuple(image.shape),

@@ -28,6 +28,7 @@ _MAX_ERROR = 0.4  # of flows: what is above is no nucleus
 _USUAL_ERROR = 0.1  # of flows: the score falls by a factor e with each of this
 _TOLERANCE = 0.3  # SD of the logarithm of what is found against what was tried
 _SPECK = 0.4  # of the median diameter by area: smaller ones are not counted
+_LEAST_SCORE = 1e-4  # noise has less
 _NEAR = 1.3  # factor between what is found and what was tried, for the search to end
 _PRIOR = 1.0  # SD of the logarithm of what is found against the estimate without a network
 _LARGEST = 3e7  # pixels that an image may have at the network's scale
@@ -91,6 +92,8 @@ def diameter_by_network(image: NDArray[Any], model: OnnxModel) -> float:
     if not best.plainly_right():
         seen = [_look(picture, candidate, model) for candidate in CANDIDATES]
         best = max(seen, key=lambda look: look.score(plain))
+        if best.score(plain) < _LEAST_SCORE or best.diameter_px > max(picture.shape):
+            return float("nan")
     # Seen at their own scale, nuclei are measured best.
     again = _look(picture, best.diameter_px, model)
     return again.diameter_px if again.plainly_right() else best.diameter_px

@@ -251,7 +251,7 @@ def test_the_least_that_a_file_says(tmp_path):
         ([{"marker": "A", "value": -1}], r"gates\[0\]: value: Input should be greater than 0; fo"),
         ([{"marker": "A", "value": 0}], "greater than 0"),
         ('[{"marker": "A", "value": NaN}]', r"gates\[0\]: value: Input should be"),
-        ([{"marker": "A", "value": 1, "units": "x"}], "units: Extra inputs are not permitted"),
+        ([{"marker": "A", "value": 1, "units": "x"}], "units: unknown name"),
         ([{"marker": "A"}], "a gate has a value, or the method 'none'"),
         ([{"marker": "A", "method": "none"}], "says why in `reason`"),
         ([{"marker": "A", "value": 1, "method": "otsu"}], "method: Input should be"),

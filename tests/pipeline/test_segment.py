@@ -102,3 +102,49 @@ def test_two_files_of_one_name_are_not_written_over_each_other(tmp_path: Path) -
     files = [write(tmp_path / folder / "a.ome.tif", channels=1) for folder in ("", "b")]
     status, said = run(*files, "--out", tmp_path / "out")
     assert status == 2 and "would both become" in said
+
+
+def test_an_image_is_never_replaced_by_its_labels(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tif", channels=1)
+    other = write(tmp_path / "b.tif", channels=1)
+    before = file.read_bytes()
+    status, said = run(file, "--out", tmp_path, "--overwrite")
+    assert status == 2 and "is an image to be segmented" in said
+    (tmp_path / "c").mkdir()
+    again = write(tmp_path / "c" / "b.tif", channels=1, planes=3)
+    status, said = run(again, "--out", tmp_path, "--overwrite")
+    assert status == 2 and "is no label image" in said
+    assert file.read_bytes() == before and other.exists()
+
+
+def test_an_image_that_the_method_refuses_stops_no_other_one(tmp_path: Path) -> None:
+    oblong = write(tmp_path / "oblong.ome.tif", size=PixelSize(1.0, 0.5, 0.9), channels=1)
+    good = write(tmp_path / "good.ome.tif", channels=1)
+    status, said = run(oblong, good, "--out", tmp_path / "out", "--method", "network")
+    assert status == 1 and "oblong.ome.tif" in said and "good.tif: 5 nuclei" in said
+
+
+def test_a_diameter_in_pixels_goes_for_stacks_of_known_shape_too(tmp_path: Path) -> None:
+    thick = write(tmp_path / "thick.ome.tif", channels=1, planes=12)
+    options = ["--out", tmp_path / "out", "--method", "scikit-image", "--overwrite"]
+    assert run(thick, *options)[0] == 0
+    usual = read_labels(tmp_path / "out" / "thick.tif")
+    status, said = run(thick, *options, "--diameter-px", 16)
+    assert status == 0, said
+    assert (read_labels(tmp_path / "out" / "thick.tif") == usual).all()
+    status, said = run(thick, *options, "--diameter-px", 1)
+    assert status == 1 and "thick.ome.tif" in said
+    blind = write(tmp_path / "blind.ome.tif", size=PixelSize(), channels=1, planes=3)
+    status, said = run(blind, *options, "--diameter-px", 16)
+    assert status == 0 and "z_step_unknown" in said
+
+
+def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.ome.tif", channels=1)
+    for options, said in (
+        (["--nucleus-diameter", 8, "--diameter-px", 16], "give one of them"),
+        (["--nucleus-diameter", 1.9], "is not below"),
+        (["--device", "cuda"], "device: unknown name"),
+    ):
+        status, text = run(file, "--out", tmp_path / "out", *options)
+        assert status == 2 and said in text
