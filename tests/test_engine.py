@@ -85,7 +85,7 @@ def test_a_script_without_the_guard_is_told_of_it(tmp_path: Path) -> None:
     # Not always the last line: Python's own tracker of resources may add to it as it ends.
     said = [line for line in done.stderr.splitlines() if "SettingsError: processes end" in line]
     assert said and "before they do anything" in said[0]
-    assert 'if __name__ == "__main__":' in last
+    assert 'if __name__ == "__main__":' in said[0]
 
 
 def test_a_script_with_the_guard_or_one_worker_runs(tmp_path: Path) -> None:
