@@ -21,6 +21,7 @@ from imganalysis.cli_options import (
 from imganalysis.errors import ImageError, LabelsError, OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from imganalysis.settings import Settings
     from imganalysis.stack import Series
 
 
@@ -61,8 +62,9 @@ def segment(
     """Find nuclei in one channel of image files, and write label images.
 
     Each series of each file becomes OUT/NAME.tif: 32-bit labels, 0 = background, which open in
-    napari, QuPath and Fiji, and can be corrected there and given to `imganalysis run --nuclei`.
-    Slides larger than memory allows to analyse at once are done in tiles.
+    napari, QuPath and Fiji. Those of files with one series can be corrected there and given to
+    `imganalysis run --nuclei`. Slides larger than memory allows to analyse at once are done in
+    tiles.
 
     Exit status: 0 all segmented; 1 some failed (listed with the reason); 2 a mistake in what was
     asked for.
@@ -71,7 +73,7 @@ def segment(
     from imganalysis.methods import GivenLabels
     from imganalysis.report.terminal import Progress
     from imganalysis.segment import model_facts
-    from imganalysis.segmenting import fields_of, is_label_image, segment_series, write_nuclei
+    from imganalysis.segmenting import segment_series, write_nuclei
     from imganalysis.settings import parse_settings
 
     if nucleus_diameter is not None and diameter_px is not None:
@@ -95,33 +97,7 @@ def segment(
     if isinstance(chosen, GivenLabels):
         raise SettingsError("--method given: there is nothing to segment; name another method")
     model_facts(chosen)  # what is missing is found missing before any file is read
-    inputs = {path.resolve() for path in files}
-    targets: dict[Path, Series] = {}
-    problems: list[str] = []
-    for path in files:
-        try:
-            fields = fields_of(path, settings)
-        except ImageError as error:
-            problems.append(error.message)
-            continue
-        for series in fields:
-            target = out / f"{_name(series, alone=len(fields) == 1)}.tif"
-            if target in targets:
-                raise SettingsError(
-                    f"{path} and {targets[target].path} would both become {target}; "
-                    "segment them into different folders"
-                )
-            if target.resolve() in inputs:
-                raise OutputError(
-                    f"{target}: is an image to be segmented; take another folder for --out"
-                )
-            if target.exists() and not is_label_image(target):
-                raise OutputError(
-                    f"{target}: is there already and is no label image; take another folder"
-                )
-            if target.exists() and not overwrite:
-                raise OutputError(f"{target}: is there already; replace it with --overwrite")
-            targets[target] = series
+    targets, problems = _targets(files, out, settings, overwrite=overwrite)
     _make(out)
     done: list[str] = []
     with Progress() as progress:
@@ -151,6 +127,48 @@ def segment(
         typer.echo(f"failed: {line}", err=True)
     if problems:
         raise typer.Exit(1)
+
+
+def _targets(
+    files: list[Path], out: Path, settings: Settings, *, overwrite: bool
+) -> tuple[dict[Path, Series], list[str]]:
+    """Say which label image each series becomes, and which files cannot be read.
+
+    Raises
+    ------
+    SettingsError, OutputError
+        Two would become one, or something would be lost.
+    """
+    from imganalysis.segmenting import fields_of, is_label_image
+
+    inputs = {path.resolve() for path in files}
+    targets: dict[Path, Series] = {}
+    problems: list[str] = []
+    for path in files:
+        try:
+            fields = fields_of(path, settings)
+        except ImageError as error:
+            problems.append(error.message)
+            continue
+        for series in fields:
+            target = out / f"{_name(series, alone=len(fields) == 1)}.tif"
+            if target in targets:
+                raise SettingsError(
+                    f"{path} and {targets[target].path} would both become {target}; "
+                    "segment them into different folders"
+                )
+            if target.resolve() in inputs:
+                raise OutputError(
+                    f"{target}: is an image to be segmented; take another folder for --out"
+                )
+            if target.exists() and not is_label_image(target):
+                raise OutputError(
+                    f"{target}: is there already and is no label image; take another folder"
+                )
+            if target.exists() and not overwrite:
+                raise OutputError(f"{target}: is there already; replace it with --overwrite")
+            targets[target] = series
+    return targets, problems
 
 
 def _name(series: Series, *, alone: bool) -> str:
