@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,18 +198,10 @@ def read_state(path: Path, shown: str | None = None) -> dict[str, Any]:
     """
     import torch
 
+    from imganalysis.segment.network import read_torch
+
     name = shown or str(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{name}: refused: it holds more than tensors and plain values, or is no file of "
-            f"torch ({str(error).splitlines()[0][:120]}). Loading it could run foreign code."
-        ) from None
-    except Exception as error:
-        # torch raises RuntimeError, EOFError, KeyError, ... for what is damaged: all are the file.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{name}: no weights of Cellpose, or damaged ({first[:120]})") from None
+    content = read_torch(path, name, "weights of Cellpose")
     if isinstance(content, dict) and str(content.get("format", "")).startswith("imganalysis"):
         raise ModelError(
             f"{name}: a network that imganalysis train made. Its input is not Cellpose's: use "

@@ -218,6 +218,27 @@ def save_atomic(content: dict[str, Any], path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def read_torch(path: Path, shown: str, what: str) -> Any:
+    """Read a file of `torch.save`, never code in it; messages call it ``shown``.
+
+    Raises
+    ------
+    ModelError
+        Damaged, foreign, or with code in it; ``what`` says what was expected.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{shown}: refused: it holds more than tensors and plain values, or is no file of "
+            f"torch ({str(error).splitlines()[0][:120]}). Loading it could run foreign code."
+        ) from None
+    except Exception as error:
+        # torch raises RuntimeError, EOFError, KeyError, ... for what is damaged: all are the file.
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{shown}: no {what}, or damaged ({first[:120]})") from None
+
+
 def load_plain(path: Path, kind: str) -> dict[str, Any]:
     """Read a file of `torch.save` that may hold tensors and plain values only, never code.
 
@@ -235,17 +256,7 @@ def load_plain(path: Path, kind: str) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected network weights")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path}: refused: it holds more than tensors and plain values, or is no file of "
-            f"torch ({str(error).splitlines()[0][:120]}). Loading it could run foreign code."
-        ) from None
-    except Exception as error:
-        # torch raises RuntimeError, EOFError, KeyError, ... for what is damaged: all are the file.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: no network weights, or damaged ({first[:120]})") from None
+    content = read_torch(path, str(path), "network weights")
     if not isinstance(content, dict) or content.get("format") != kind:
         raise ModelError(
             f"{path}: expected a file with the mark {kind!r}, found another one; "
