@@ -130,7 +130,7 @@ def load_examples(
     *,
     keep: Path | None = None,
 ) -> list[Example]:
-    """Read or simulate all that a recipe trains on, at the network's scale.
+    """Read or simulate all that a recipe trains on.
 
     Parameters
     ----------
@@ -183,9 +183,9 @@ def _kept(path: Path | None, source: str) -> list[Example] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
-            count = len(stored.files) // 2
             return [
-                Example(stored[f"image{i}"], stored[f"labels{i}"], source) for i in range(count)
+                Example(stored[f"image{i}"], stored[f"labels{i}"], source, float(finer))
+                for i, finer in enumerate(stored["finer"])
             ]
     except (OSError, ValueError, KeyError, BadZipFile):
         return None  # made again from the recipe: the same
@@ -196,6 +196,7 @@ def _keep(examples: list[Example], path: Path | None) -> None:
         return
     arrays: dict[str, NDArray[Any]] = {f"image{i}": e.image for i, e in enumerate(examples)}
     arrays |= {f"labels{i}": e.labels for i, e in enumerate(examples)}
+    arrays["finer"] = np.array([e.finer for e in examples])
     temporary = path.with_suffix(".tmp.npz")
     try:
         np.savez(temporary, **arrays)

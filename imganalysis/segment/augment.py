@@ -20,7 +20,7 @@ F32 = np.float32
 
 @dataclass(frozen=True)
 class Example:
-    """An annotated image at the network's scale.
+    """An annotated image.
 
     Parameters
     ----------
@@ -30,11 +30,14 @@ class Example:
         (Y, X) int32, 0 = background.
     source
         Where it is from; sources are drawn with shares of their own.
+    finer
+        Its pixels in one of the network's, along each axis.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     source: str = ""
+    finer: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,13 @@ def draw_crop(
 def _warp(
     example: Example, side: int, settings: Augmentation, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Rotation, reflection, scale and place; labels by the nearest pixel."""
+    """Rotation, reflection, scale and place; labels by the nearest pixel.
+
+    All in one step from the image's own pixels, smoothed as the whole image is before a network
+    looks at it: what is resampled twice is less sharp than what the network will see.
+    """
     low, high = np.log(settings.scale)
-    scale = float(np.exp(rng.uniform(low, high)))
+    scale = float(np.exp(rng.uniform(low, high))) / example.finer
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
     if rng.random() < 0.5:
@@ -103,11 +110,16 @@ def _warp(
         centre[axis] = margin + places[axis] * (size - 2 * margin) - 0.5
     offset = centre - turn @ np.array([(side - 1) / 2, (side - 1) / 2])
     shape = (side, side)
-    picture = example.image
-    if scale < 0.9:
-        picture = ndi.gaussian_filter(picture, (1 / scale - 1) / 2, mode="nearest")
-    image = ndi.affine_transform(picture, turn, offset, shape, order=1, mode="nearest")
-    labels = ndi.affine_transform(example.labels, turn, offset, shape, order=0, cval=0)
+    sigma = max(0.0, (1 / scale - 1) / 2)
+    reach = np.abs(turn).sum(axis=1) * side / 2 + 4 * sigma + 2
+    first = np.maximum(np.floor(centre - reach).astype(int), 0)
+    last = np.ceil(centre + reach).astype(int) + 1
+    part = tuple(slice(start, max(start + 1, end)) for start, end in zip(first, last, strict=True))
+    picture = example.image[part]
+    if sigma > 0:
+        picture = ndi.gaussian_filter(picture, sigma, mode="nearest")
+    image = ndi.affine_transform(picture, turn, offset - first, shape, order=1, mode="nearest")
+    labels = ndi.affine_transform(example.labels[part], turn, offset - first, shape, order=0)
     rows, columns = np.mgrid[:side, :side]
     at = np.tensordot(turn, np.stack([rows, columns]), axes=1) + offset[:, None, None]
     limits = np.array(example.image.shape)[:, None, None]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from imganalysis.segment.training_settings import TrainingSettings
 
+FINER = 2.0
+"""Examples are kept with as many pixels in one of the network's, if they have them."""
+
 
 def make_example(
     image: NDArray[Any],
@@ -29,7 +32,7 @@ def make_example(
     *,
     factor: float | None = None,
 ) -> Example | None:
-    """Bring an annotated image to the network's scale.
+    """Make an annotated image ready for training.
 
     Parameters
     ----------
@@ -47,20 +50,28 @@ def make_example(
     Returns
     -------
     Example or None
-        None if the image is flat and so shows nothing.
+        At the scale it has, or at `FINER` times the network's if that is coarser. None if the
+        image is flat and so shows nothing.
     """
     sizes = np.unique(labels[labels > 0], return_counts=True)[1]
     if factor is None and sizes.size:
         factor = diameter_px / float(np.median(2 * np.sqrt(sizes / np.pi)))
-    scaled = rescale(image, factor or 1.0)
-    between = levels(scaled)
+    factor = factor or 1.0
+    between = levels(rescale(image, factor))
     if between is None:
         return None
+    kept = min(1.0, FINER * factor)
+    scaled = rescale(image, kept)
     numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     if labels.size and labels.min() > 0:
         numbered = numbered + 1
     height, width = scaled.shape
-    return Example(normalise(scaled, between), rescale_labels(numbered, (height, width)), source)
+    return Example(
+        normalise(scaled, between),
+        rescale_labels(numbered, (height, width)),
+        source,
+        kept / factor,
+    )
 
 
 def draw_batch(
@@ -115,7 +126,7 @@ def data_hash(examples: Sequence[Example], chances: NDArray[np.float64]) -> str:
     """SHA-256 of what is drawn from: images, labels, sources and chances."""
     digest = hashlib.sha256(np.ascontiguousarray(chances).tobytes())
     for example in examples:
-        digest.update(str((example.source, example.image.shape)).encode())
+        digest.update(str((example.source, example.image.shape, example.finer)).encode())
         digest.update(np.ascontiguousarray(example.image).tobytes())
         digest.update(np.ascontiguousarray(example.labels).tobytes())
     return digest.hexdigest()

@@ -86,6 +86,20 @@ def test_scale_changes_the_size_of_nuclei() -> None:
     assert sizes[1] / sizes[0] == pytest.approx(4, rel=0.25)
 
 
+def test_an_example_with_more_pixels_shows_the_same_nuclei() -> None:
+    plain = example((300, 300))
+    fine = Example(
+        np.kron(plain.image, np.ones((2, 2), np.float32)),
+        np.kron(plain.labels, np.ones((2, 2), np.int32)),
+        finer=2.0,
+    )
+    inside = CALM.model_copy(update={"outside": 0.0})
+    one, other = (
+        draw_crop(e, 112, inside, np.random.default_rng(11)).labels for e in (plain, fine)
+    )
+    assert (one == other).mean() > 0.97
+
+
 @pytest.mark.parametrize(
     "values",
     [

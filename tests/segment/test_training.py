@@ -179,12 +179,14 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[100] == pytest.approx(0.1)
 
 
-def test_an_example_is_at_the_network_scale() -> None:
-    image, labels = toy(size=200)
-    one = make_example(np.kron(image, np.ones((2, 2))), np.kron(labels, np.ones((2, 2), int)), 17.0)
+@pytest.mark.parametrize(("larger", "finer"), [(1, 1.0), (2, 2.0), (3, 2.0)])
+def test_an_example_keeps_more_than_the_network_sees(larger: int, finer: float) -> None:
+    image, labels = (np.kron(a, np.ones((larger, larger), a.dtype)) for a in toy(size=200))
+    one = make_example(image, labels, 17.0)
     assert one is not None
     sizes = np.bincount(one.labels.ravel())[1:]
-    assert np.median(2 * np.sqrt(sizes / np.pi)) == pytest.approx(17, rel=0.05)
+    assert one.finer == pytest.approx(finer, rel=0.1)
+    assert np.median(2 * np.sqrt(sizes / np.pi)) == pytest.approx(17 * one.finer, rel=0.03)
     assert 0.5 < one.image[one.labels > 0].mean() < 1.2
     assert make_example(np.full((40, 40), 7), np.zeros((40, 40), int), 17.0) is None
 
