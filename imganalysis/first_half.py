@@ -10,12 +10,8 @@ import numpy as np
 from imganalysis import tables as t
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
-from imganalysis.panel import match_channels
-from imganalysis.prepare.background import local_background
-from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
 from imganalysis.prepare.focus import focus_score
-from imganalysis.prepare.projection import any_plane, apply, project
-from imganalysis.prepare.tissue import tissue_mask
+from imganalysis.preparing import Prepared, find_tissue, prepare_stack, without_background
 from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, guard_mask
 from imganalysis.quantify.grid import area_grid
@@ -79,87 +75,6 @@ class Measured:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """The picture of a field that is segmented and measured.
-
-    Parameters
-    ----------
-    images
-        marker -> (Y, X), or (Z, Y, X) for a thick stack, float32.
-    clipped
-        (C, ...) pixels at the end of the detector's range; None where it is unknown.
-    facts
-        What was done.
-    flags
-        Fixed words.
-    """
-
-    images: dict[str, NDArray[np.float32]]
-    clipped: NDArray[np.bool_] | None
-    facts: dict[str, Any]
-    flags: tuple[str, ...]
-
-
-def prepare_stack(
-    stack: Stack,
-    panel: Panel,
-    settings: Settings,
-    section_um: float | None = None,
-    *,
-    allow_black: bool = False,
-) -> Prepared:
-    """Read the panel's channels, check them, and bring them to the picture that is measured.
-
-    Parameters
-    ----------
-    stack
-        One field of view.
-    panel
-        Says which channel shows which marker.
-    settings
-        Of the run.
-    section_um
-        Thickness of the section where it is known, um.
-    allow_black
-        Whether channels other than the nuclei may be black.
-
-    Raises
-    ------
-    ChannelError
-        A channel of the panel is not there.
-    PixelDataError
-        A channel is black or not finite, or the image is too small.
-    """
-    positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
-    markers = list(positions)
-    pixels = stack.numpy(list(positions.values()))
-    others = [marker for marker in markers if marker != panel.nuclei.marker]
-    flags = check_pixels(
-        pixels, markers, settings.preparation, allow_black=others if allow_black else ()
-    )
-    choice = project(
-        pixels[markers.index(panel.nuclei.marker)],
-        stack.pixel_size.z,
-        section_um or settings.projection.section_um,
-        settings.projection,
-    )
-    clipped = clipped_pixels(pixels, clip_level(pixels))
-    facts = {
-        "n_planes": stack.shape[1],
-        "projection": choice.kind,
-        "projection_first_plane": choice.z0,
-        "projection_last_plane": choice.z1 - 1,
-        "projection_reason": choice.reason,
-    }
-    return Prepared(
-        dict(zip(markers, apply(pixels, choice), strict=True)),
-        None if clipped is None else any_plane(clipped, choice),
-        facts,
-        (*flags, *choice.flags),
-    )
-
-
 def measure_stack(
     stack: Stack,
     panel: Panel,
@@ -220,7 +135,7 @@ def measure_stack(
         flags.append("weak_nuclear_contrast")
     cells = expand_cells(labels, spacing, settings.measuring.expansion_um)
     dy, dx = spacing[-2:]
-    tissue = _tissue(images, (dy, dx), settings)
+    tissue = find_tissue(images, (dy, dx), settings)
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
@@ -256,7 +171,7 @@ def _measured(
     settings: Settings,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure all markers above the background; names the columns that gates are set on."""
-    cleaned = _without_background(seen.images, panel, spacing, settings)
+    cleaned = without_background(seen.images, panel, spacing, settings)
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,
@@ -365,25 +280,3 @@ def _refuse_rival(
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:
     return image if image.ndim == 2 else image[len(image) // 2]
-
-
-def _tissue(
-    images: dict[str, NDArray[np.float32]], spacing: tuple[float, float], settings: Settings
-) -> NDArray[np.bool_]:
-    flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
-    return tissue_mask(flat, spacing, settings.preparation)
-
-
-def _without_background(
-    images: dict[str, NDArray[np.float32]],
-    panel: Panel,
-    spacing: tuple[float, ...],
-    settings: Settings,
-) -> dict[str, NDArray[np.float32]]:
-    wanted = settings.preparation.background
-    if (panel.background if wanted == "panel" else wanted) == "none":
-        return images
-    window = settings.preparation.background_window_um
-    return {
-        marker: image - local_background(image, spacing, window) for marker, image in images.items()
-    }

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imganalysis import tables as t
-from imganalysis.first_half import prepare_stack
 from imganalysis.io import read_labels
+from imganalysis.preparing import prepare_stack
 from imganalysis.reading import read_field
 from imganalysis.results import labels_path, mask_path, overlay_path
 

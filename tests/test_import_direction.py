@@ -25,8 +25,8 @@ STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
-    "pipeline opening reading first_half second_half field_table pictures results "
-    "training_data annotated evaluating segmenting".split()
+    "pipeline opening reading preparing first_half second_half counting field_table pictures "
+    "results training_data annotated evaluating segmenting".split()
 )
 READING = frozenset({"io"})
 

@@ -1,0 +1,126 @@
+"""From a stack to the picture that is measured: channels, projection, background, tissue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis.panel import match_channels
+from imganalysis.prepare.background import local_background
+from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
+from imganalysis.prepare.projection import any_plane, apply, project
+from imganalysis.prepare.tissue import tissue_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Panel
+    from imganalysis.settings import Settings
+    from imganalysis.stack import Stack
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The picture of a field that is segmented and measured.
+
+    Parameters
+    ----------
+    images
+        marker -> (Y, X), or (Z, Y, X) for a thick stack, float32.
+    clipped
+        (C, ...) pixels at the end of the detector's range; None where it is unknown.
+    facts
+        What was done.
+    flags
+        Fixed words.
+    """
+
+    images: dict[str, NDArray[np.float32]]
+    clipped: NDArray[np.bool_] | None
+    facts: dict[str, Any]
+    flags: tuple[str, ...]
+
+
+def prepare_stack(
+    stack: Stack,
+    panel: Panel,
+    settings: Settings,
+    section_um: float | None = None,
+    *,
+    allow_black: bool = False,
+) -> Prepared:
+    """Read the panel's channels, check them, and bring them to the picture that is measured.
+
+    Parameters
+    ----------
+    stack
+        One field of view.
+    panel
+        Says which channel shows which marker.
+    settings
+        Of the run.
+    section_um
+        Thickness of the section where it is known, um.
+    allow_black
+        Whether channels other than the nuclei may be black.
+
+    Raises
+    ------
+    ChannelError
+        A channel of the panel is not there.
+    PixelDataError
+        A channel is black or not finite, or the image is too small.
+    """
+    positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
+    markers = list(positions)
+    pixels = stack.numpy(list(positions.values()))
+    others = [marker for marker in markers if marker != panel.nuclei.marker]
+    flags = check_pixels(
+        pixels, markers, settings.preparation, allow_black=others if allow_black else ()
+    )
+    choice = project(
+        pixels[markers.index(panel.nuclei.marker)],
+        stack.pixel_size.z,
+        section_um or settings.projection.section_um,
+        settings.projection,
+    )
+    clipped = clipped_pixels(pixels, clip_level(pixels))
+    facts = {
+        "n_planes": stack.shape[1],
+        "projection": choice.kind,
+        "projection_first_plane": choice.z0,
+        "projection_last_plane": choice.z1 - 1,
+        "projection_reason": choice.reason,
+    }
+    return Prepared(
+        dict(zip(markers, apply(pixels, choice), strict=True)),
+        None if clipped is None else any_plane(clipped, choice),
+        facts,
+        (*flags, *choice.flags),
+    )
+
+
+def find_tissue(
+    images: dict[str, NDArray[np.float32]], spacing: tuple[float, float], settings: Settings
+) -> NDArray[np.bool_]:
+    """Mark the tissue, (Y, X), by all channels."""
+    flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
+    return tissue_mask(flat, spacing, settings.preparation)
+
+
+def without_background(
+    images: dict[str, NDArray[np.float32]],
+    panel: Panel,
+    spacing: tuple[float, ...],
+    settings: Settings,
+) -> dict[str, NDArray[np.float32]]:
+    """Subtract the low level around each place, if the panel or the settings want it."""
+    wanted = settings.preparation.background
+    if (panel.background if wanted == "panel" else wanted) == "none":
+        return images
+    window = settings.preparation.background_window_um
+    return {
+        marker: image - local_background(image, spacing, window) for marker, image in images.items()
+    }
