@@ -62,9 +62,8 @@ def segment(
     """Find nuclei in one channel of image files, and write label images.
 
     Each series of each file becomes OUT/NAME.tif: 32-bit labels, 0 = background, which open in
-    napari, QuPath and Fiji. Those of files with one series can be corrected there and given to
-    `imganalysis run --nuclei`. Slides larger than memory allows to analyse at once are done in
-    tiles.
+    napari, QuPath and Fiji. They can be corrected there and given to `imganalysis run --nuclei`.
+    Slides larger than memory allows to analyse at once are done in tiles.
 
     Exit status: 0 all segmented; 1 some failed (listed with the reason); 2 a mistake in what was
     asked for.
@@ -173,15 +172,12 @@ def _targets(
 
 def _name(series: Series, *, alone: bool) -> str:
     """Name of the label image: of the file, and of the series where it has several."""
-    from imganalysis.stack import IMAGE_SUFFIXES
+    from imganalysis.stack import IMAGE_SUFFIXES, series_name
 
     name = series.path.name
     ending = next((s for s in IMAGE_SUFFIXES if name.lower().endswith(s)), series.path.suffix)
     stem = name[: len(name) - len(ending)]
-    if alone:
-        return stem
-    tile = "" if series.tile is None else f"-tile{series.tile}"
-    return f"{stem}-series{series.index}{tile}"
+    return stem if alone else series_name(stem, series.index, series.tile)
 
 
 def _make(folder: Path) -> None:

@@ -11,7 +11,7 @@ from imganalysis.errors import LabelsError
 from imganalysis.io import read_labels, read_stack
 from imganalysis.methods import GivenLabels
 from imganalysis.segment import model_facts
-from imganalysis.stack import IMAGE_SUFFIXES, PixelSize
+from imganalysis.stack import IMAGE_SUFFIXES, PixelSize, series_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,8 @@ def check_method(settings: Settings) -> None:
 def given_nuclei(where: Field, settings: Settings) -> NDArray[np.uint32] | None:
     """Read the nuclei that the settings name for a field; None where they name none.
 
-    A folder holds one TIFF per field, named like the field or like its image file.
+    A folder holds one TIFF per field, named like the field, or as ``imganalysis segment`` names
+    it: like the image file, with the number of the series where it has several.
 
     Raises
     ------
@@ -145,9 +146,9 @@ def inputs_of(study: Study, settings: Settings) -> list[Path]:
 def _labels_of(
     field: Field, folder: Path, files: Mapping[str, Sequence[Path]]
 ) -> tuple[Path, bool]:
-    """Find the label image of a field, and whether it is named like the field."""
+    """Find the label image of a field, and whether it is named like the field or its series."""
     name, stem = unicodedata.normalize("NFC", field.name), _stem(field.path.name)
-    for wanted in (name, stem):
+    for wanted in (name, series_name(stem, field.series, field.tile), stem):
         found = files.get(wanted, ())
         if len(found) > 1:
             raise LabelsError(
@@ -155,7 +156,7 @@ def _labels_of(
                 f"{name} or its file; keep one"
             )
         if found:
-            return found[0], wanted == name
+            return found[0], wanted != stem
     raise LabelsError(
         f"{folder}: expected a label image (TIFF) named like the field ({name}) or its file "
         f"({stem}), found none",

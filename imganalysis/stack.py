@@ -51,6 +51,11 @@ class PixelSize:
         return (self.z, self.y, self.x)
 
 
+def series_name(stem: str, series: int, tile: int | None = None) -> str:
+    """Name of what is made of one series of a file that holds several."""
+    return f"{stem}-series{series}" + ("" if tile is None else f"-tile{tile}")
+
+
 @dataclass(frozen=True)
 class Series:
     """One series (scene, tile) of an image file, as listed without reading its pixels.

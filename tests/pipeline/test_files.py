@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_files_of_one_name_need_labels_named_like_fields(tmp_path: Path) -> None
     for number, names in enumerate((("1.tif",), ("P01_1.tif", "1.tif"))):
         with pytest.raises(LabelsError, match="2 fields are of files named '1'"):
             check_given(study, labels_in(tmp_path / f"n{number}", *names))
+
+
+def test_labels_of_several_series_bear_their_numbers(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "s", "P01/1.tif", "P01/2.tif")
+    one, other = (
+        dataclasses.replace(study.fields[0], name=f"P01_1_s{series}", series=series, tile=tile)
+        for series, tile in ((0, None), (3, 2))
+    )
+    study = dataclasses.replace(study, fields=(one, other))
+    found = used(study, labels_in(tmp_path / "n", "1-series0.tif", "1-series3-tile2.tif"))
+    assert found == {"P01_1_s0": 1, "P01_1_s3": 2}
 
 
 def test_a_label_image_serves_one_field(tmp_path: Path) -> None:
