@@ -104,6 +104,12 @@ FLAGS: dict[str, str] = {
     "time_series": "one time point of several; `time_point` says which",
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
     "rgb": "colours read as intensities",
+    "no_bleedthrough_control": "no single stain control: bleed-through is left in; "
+    "in fields.csv only",
+    "bleedthrough_control_elsewhere": "single stain controls of another batch or acquisition only: "
+    "bleed-through is left in",
+    "bleedthrough_incomplete": "the bleed-through of some dyes is not known and left in; "
+    "calibration.json says why",
     "saturated": "more than 1 % of a channel's pixels are clipped",
     "zero_clipped": "many pixels are 0: the offset was set too low",
     "not_finite": "pixels that are NaN or infinite; objects on them are excluded",
