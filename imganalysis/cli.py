@@ -196,6 +196,9 @@ def run(
     gates: Annotated[
         Path | None, typer.Option(help="Gates file; without it gates come from the controls.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
@@ -254,7 +257,7 @@ def run(
         nuclei=nuclei,
         output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},
     )
-    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run)
+    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration)
 
 
 def _run(
@@ -266,6 +269,7 @@ def _run(
     workers: int | None,
     overwrite: bool,
     dry_run: bool,
+    calibration: Path | None = None,
 ) -> None:
     from imganalysis.opening import open_study
     from imganalysis.pipeline import check_run, run_study
@@ -274,7 +278,8 @@ def _run(
 
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
-        check_run(opened, out, settings, gates_file=gates, overwrite=overwrite)
+        files = {"gates_file": gates, "calibration_file": calibration}
+        check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
     try:
@@ -284,6 +289,7 @@ def _run(
                 out,
                 settings,
                 gates_file=gates,
+                calibration_file=calibration,
                 workers=workers,
                 overwrite=overwrite,
                 progress=progress,

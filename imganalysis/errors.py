@@ -9,6 +9,7 @@ catch it, and each says who can mend it::
     │   └── SpectralClashError             two dyes on one section that no filter separates
     ├── StudyError (ValueError)            the caller: a study folder or its manifest
     ├── GatesError (ValueError)            the caller: a gates file
+    ├── CalibrationError (ValueError)      the caller: controls that calibrate, or their file
     ├── LabelsError (ValueError)           the caller: a label image
     ├── TableError (ValueError)            the caller: a table
     ├── ModelError (ValueError)            the caller: a file of network weights
@@ -75,6 +76,12 @@ class GatesError(ImganalysisError, ValueError):
     """A gates file is wrong, or does not fit the study. The caller can mend it."""
 
     reason = "gates"
+
+
+class CalibrationError(ImganalysisError, ValueError):
+    """Controls cannot calibrate, or a calibration file is wrong. The caller can mend it."""
+
+    reason = "calibration"
 
 
 class LabelsError(ImganalysisError, ValueError):

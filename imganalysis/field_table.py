@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FACTS = (
     "n_planes", "projection", "projection_first_plane", "projection_last_plane",
-    "projection_reason", "time_point", "pixel_size_z_um", "pixel_size_y_um", "pixel_size_x_um",
+    "projection_reason", "bleedthrough", "flatfield", "channel_shift", "calibration",
+    "time_point", "pixel_size_z_um", "pixel_size_y_um", "pixel_size_x_um",
     "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_evaluable",
     "field_mm2", "frame_mm2", "tissue_mm2", "nuclear_contrast", "focus", "sha256",
 )  # fmt: skip
@@ -145,6 +146,6 @@ def exclusion_table(fields: pd.DataFrame) -> pd.DataFrame:
         {**{key: field[key] for key in keys}, "reason": word, "n_objects": int(field[f"n_{word}"])}
         for _, field in fields[fields["status"].isin(["analysed", "control"])].iterrows()
         for word in t.EXCLUSIONS
-        if field[f"n_{word}"] > 0
+        if pd.notna(field[f"n_{word}"]) and field[f"n_{word}"] > 0  # NA: nothing was measured
     ]
     return pd.DataFrame(rows, columns=[*keys, "reason", "n_objects"])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.stack import Stack
 
 
@@ -84,6 +85,7 @@ def measure_stack(
     nuclei: NDArray[Any] | None = None,
     allow_black: bool = False,
     threads: int = 1,
+    calibration: Calibration | None = None,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -103,6 +105,8 @@ def measure_stack(
         Whether channels other than the nuclei may be black, as in a single stain control.
     threads
         That finding nuclei may use; the result does not depend on it.
+    calibration
+        Of the field's panel, batch and acquisition; nothing is corrected if not given.
 
     Raises
     ------
@@ -115,7 +119,9 @@ def measure_stack(
     """
     settings = settings or Settings()
     _require_scale(stack)
-    seen = prepare_stack(stack, panel, settings, section_um, allow_black=allow_black)
+    seen = prepare_stack(
+        stack, panel, settings, section_um, allow_black=allow_black, calibration=calibration
+    )
     images, stain = seen.images, panel.nuclei.marker
     flat = images[stain].ndim == 2
     spacing = _spacing(stack, flat)

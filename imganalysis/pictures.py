@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imganalysis import tables as t
+from imganalysis.engine import run_tasks
 from imganalysis.io import read_labels
 from imganalysis.preparing import prepare_stack
 from imganalysis.reading import read_field
 from imganalysis.results import labels_path, mask_path, overlay_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.settings import Settings
     from imganalysis.study import Field
 
@@ -31,6 +34,24 @@ class Picture:
     settings: Settings
     folder: Path
     cells: pd.DataFrame
+    calibration: Calibration | None = None
+
+
+def draw_fields(
+    pictures: Sequence[Picture],
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Draw overlays; gives what could not be drawn."""
+    said = run_tasks(
+        draw_field,
+        pictures,
+        workers=workers,
+        lost=lambda picture: f"{picture.field.name}: the process died",
+        progress=progress,
+    )
+    return [text for text in said if text]
 
 
 def draw_field(picture: Picture) -> str:
@@ -41,7 +62,12 @@ def draw_field(picture: Picture) -> str:
     try:
         stack = read_field(where, picture.settings, panel)
         images = prepare_stack(
-            stack, panel, picture.settings, where.section_um, allow_black=where.is_control
+            stack,
+            panel,
+            picture.settings,
+            where.section_um,
+            allow_black=where.is_control,
+            calibration=picture.calibration,
         ).images
         labels = read_labels(labels_path(folder, where.name))
         cells = picture.cells

@@ -17,15 +17,19 @@ import pandas as pd
 
 from imganalysis import __version__
 from imganalysis import tables as t
+from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
+from imganalysis.calibration_file import read_calibrations, write_calibrations
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
+from imganalysis.control_fields import UNMEASURED, control_picture
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
-from imganalysis.pictures import Picture, draw_field
+from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
+from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Field, Study
 
 Progress = Callable[[str, int, int], None]
@@ -69,6 +74,7 @@ class Task:
     settings: Settings
     folder: Path | None = None  # where labels and masks are written, if anywhere
     threads: int = 1  # that finding nuclei may use
+    calibration: Calibration | None = None  # of its panel, batch and acquisition
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,9 @@ def analyse_field(task: Task) -> FieldResult:
     where = task.field
     try:
         digest = file_hash(where.path)
+        if where.role in UNMEASURED:
+            shown = control_picture(where, task.panel, task.settings)
+            return FieldResult(where, facts={**shown.facts, "sha256": digest}, flags=shown.flags)
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
         seen = measure_stack(
@@ -136,8 +145,8 @@ def analyse_field(task: Task) -> FieldResult:
             task.settings,
             section_um=where.section_um,
             nuclei=nuclei,
-            allow_black=where.role == "single_stain",  # all but one of its channels are
             threads=task.threads,
+            calibration=task.calibration,
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
@@ -155,7 +164,9 @@ def analyse_field(task: Task) -> FieldResult:
             trace=traceback.format_exc(),
         )
     facts = {**seen.facts, "sha256": digest}
-    return FieldResult(where, seen.objects, seen.grid, facts, seen.flags)
+    flag = FLAGS.get(facts.get("bleedthrough", ""))
+    flags = (*seen.flags, flag) if flag else seen.flags
+    return FieldResult(where, seen.objects, seen.grid, facts, flags)
 
 
 def _died(task: Task) -> FieldResult:
@@ -228,6 +239,7 @@ def check_run(
     settings: Settings,
     *,
     gates_file: Path | None = None,
+    calibration_file: Path | None = None,
     overwrite: bool = False,
 ) -> tuple[Gate, ...] | None:
     """Find what would stop a run before it starts; gives the gates of the file, if any.
@@ -239,6 +251,7 @@ def check_run(
     check_given(study, settings)
     check_method(settings)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
+    check_calibration(study, settings, read_calibrations(calibration_file, study.panels))
     if gates_file is None:
         return None
     gates = read_gates(gates_file, study.panels.values())
@@ -258,6 +271,7 @@ def run_study(
     settings: Settings | None = None,
     *,
     gates_file: Path | None = None,
+    calibration_file: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -274,6 +288,8 @@ def run_study(
         Of the run; defaults if not given.
     gates_file
         Gates that somebody set; from the controls if not given.
+    calibration_file
+        Calibrations that somebody gives; from the controls if not given.
     workers
         Processes; all processors by default. The results do not depend on it.
     overwrite
@@ -293,16 +309,32 @@ def run_study(
         Weights or a library that finding nuclei needs cannot be had.
     GatesError
         The gates file is wrong or does not fit the study.
+    CalibrationError
+        The calibration file is wrong or does not fit the study, a control shows another dye
+        than it says, or the dyes of a panel cannot be told apart.
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
-    gates = check_run(study, out, settings, gates_file=gates_file, overwrite=overwrite)
+    gates = check_run(
+        study,
+        out,
+        settings,
+        gates_file=gates_file,
+        calibration_file=calibration_file,
+        overwrite=overwrite,
+    )
     started = now()
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
         fields = [f for f in study.fields if not f.problem]
+        given = read_calibrations(calibration_file, study.panels)
+        found = calibrate_study(study, settings, given, workers=workers, progress=say)
+        by_scope = {calibration.scope: calibration for calibration in found}
         threads = threads_each(workers, len(fields))
-        tasks = [Task(f, study.panels[f.panel], settings, folder, threads) for f in fields]
+        tasks = [
+            Task(f, study.panels[f.panel], settings, folder, threads, by_scope[scope_of(f)])
+            for f in fields
+        ]
         results = run_tasks(
             analyse_field,
             tasks,
@@ -320,38 +352,28 @@ def run_study(
             cells_csv=settings.output.cells_csv,
         )
         write_gates(folder / GATES_NAME, result.gates)
-        undrawn = _draw(tasks, result.cells, workers, say) if settings.output.overlays else []
+        write_calibrations(folder / CALIBRATION_NAME, found)
+        undrawn = draw_fields(
+            [
+                Picture(task.field, task.panel, settings, folder, cells, task.calibration)
+                for task in tasks
+                if settings.output.overlays
+                and (cells := result.cells.get(task.field.name)) is not None
+            ],
+            workers=workers,
+            progress=lambda done, total: say("Overlays", done, total),
+        )
         write_json(
             folder / RUN_NAME,
             {
                 **run_record(study.panels, settings, started),
                 "study": {"root": str(study.root), "from": study.source},
                 "gates_file": None if gates_file is None else file_hash(gates_file),
+                "calibration_file": calibration_file and file_hash(calibration_file),
+                "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "errors": {r.field.name: r.trace for r in results if r.trace},
                 "overlays_not_drawn": undrawn,
             },
         )
     return result
-
-
-def _draw(
-    tasks: Sequence[Task],
-    cells: dict[str, pd.DataFrame],
-    workers: int | None,
-    say: Progress,
-) -> list[str]:
-    """Draw the overlay of each analysed field; gives what could not be drawn."""
-    pictures = [
-        Picture(task.field, task.panel, task.settings, task.folder, cells[task.field.name])
-        for task in tasks
-        if task.folder is not None and task.field.name in cells
-    ]
-    said = run_tasks(
-        draw_field,
-        pictures,
-        workers=workers,
-        lost=lambda picture: f"{picture.field.name}: the process died",
-        progress=lambda done, total: say("Overlays", done, total),
-    )
-    return [text for text in said if text]

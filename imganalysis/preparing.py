@@ -9,6 +9,7 @@ import numpy as np
 
 from imganalysis.panel import match_channels
 from imganalysis.prepare.background import local_background
+from imganalysis.prepare.calibration import calibrate
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
 from imganalysis.prepare.projection import any_plane, apply, project
 from imganalysis.prepare.tissue import tissue_mask
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.settings import Settings
     from imganalysis.stack import Stack
 
@@ -50,6 +52,7 @@ def prepare_stack(
     section_um: float | None = None,
     *,
     allow_black: bool = False,
+    calibration: Calibration | None = None,
 ) -> Prepared:
     """Read the panel's channels, check them, and bring them to the picture that is measured.
 
@@ -65,6 +68,9 @@ def prepare_stack(
         Thickness of the section where it is known, um.
     allow_black
         Whether channels other than the nuclei may be black.
+    calibration
+        What the controls of the field's panel, batch and acquisition say; none is applied if
+        not given.
 
     Raises
     ------
@@ -72,6 +78,8 @@ def prepare_stack(
         A channel of the panel is not there.
     PixelDataError
         A channel is black or not finite, or the image is too small.
+    CalibrationError
+        The calibration's dyes cannot be told apart.
     """
     positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
     markers = list(positions)
@@ -94,9 +102,20 @@ def prepare_stack(
         "projection_last_plane": choice.z1 - 1,
         "projection_reason": choice.reason,
     }
+    images = dict(zip(markers, apply(pixels, choice), strict=True))
+    clipped = None if clipped is None else any_plane(clipped, choice)
+    if calibration is not None:
+        images, clipped, done = calibrate(
+            images,
+            clipped,
+            calibration,
+            (stack.pixel_size.y or 1.0, stack.pixel_size.x or 1.0),
+            max_condition=settings.calibration.max_condition,
+        )
+        facts |= done
     return Prepared(
-        dict(zip(markers, apply(pixels, choice), strict=True)),
-        None if clipped is None else any_plane(clipped, choice),
+        images,
+        clipped,
         facts,
         (*flags, *choice.flags),
     )

@@ -30,8 +30,21 @@ if TYPE_CHECKING:
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
+CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
-NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
+NAMES = (
+    BIOPSIES,
+    FIELDS,
+    EXCLUSIONS,
+    WORKBOOK,
+    CALIBRATION,
+    GATES,
+    CELLS,
+    LABELS,
+    MASKS,
+    OVERLAYS,
+    RUN,
+)
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
 """Key of run.json by which results are known for ours."""

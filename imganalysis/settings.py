@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from imganalysis.errors import SettingsError
 from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
+from imganalysis.settings_calibration import Calibrating
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class Settings(Model):
 
     reading: Reading = Reading()
     projection: Projection = Projection()
+    calibration: Calibrating = Calibrating()
     preparation: Preparation = Preparation()
     segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()

@@ -24,6 +24,10 @@ Z, Y, X = "centroid_z_um", "centroid_y_um", "centroid_x_um"
 AREA, VOLUME = "area_um2", "volume_um3"
 DIAMETER = "equivalent_diameter_um"
 ASPECT = "aspect_ratio"
+MAJOR, MINOR = "major_axis_um", "minor_axis_um"
+ECCENTRICITY, ORIENTATION, EXTENT = "eccentricity", "orientation_deg", "extent"
+BOX_Z0, BOX_Y0, BOX_X0 = "box_z0_um", "box_y0_um", "box_x0_um"
+BOX_Z1, BOX_Y1, BOX_X1 = "box_z1_um", "box_y1_um", "box_x1_um"
 SOLIDITY = "solidity"
 PERIMETER = "perimeter_um"
 RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
@@ -54,9 +58,21 @@ CELL_COLUMNS: dict[str, str] = {
     AREA: "um2, nucleus",
     VOLUME: "um3, nucleus; stacks left in 3-D only",
     DIAMETER: "um, of the circle (sphere) of the same area (volume)",
+    MAJOR: "um, long axis of the ellipse (ellipsoid) with the second moments of the nucleus",
+    MINOR: "um, its short axis",
     ASPECT: "long axis / short axis of the nucleus",
+    ECCENTRICITY: "of that ellipse, 0 = circle; planes only",
+    ORIENTATION: "degrees from the Y axis to the long axis, counter-clockwise, -90 to 90; "
+    "planes only",
+    EXTENT: "area (volume) / area (volume) of the box around the nucleus",
     SOLIDITY: "area / area of the convex hull",
     PERIMETER: "um, nucleus",
+    BOX_Z0: "um, where the box around the nucleus begins; stacks left in 3-D only",
+    BOX_Y0: "um, its upper side",
+    BOX_X0: "um, its left side",
+    BOX_Z1: "um, where it ends; stacks left in 3-D only",
+    BOX_Y1: "um, its lower side",
+    BOX_X1: "um, its right side",
     RING_AREA: "um2, ring around the nucleus",
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
@@ -104,6 +120,12 @@ FLAGS: dict[str, str] = {
     "time_series": "one time point of several; `time_point` says which",
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
     "rgb": "colours read as intensities",
+    "no_bleedthrough_control": "no single stain control: bleed-through is left in; "
+    "in fields.csv only",
+    "bleedthrough_control_elsewhere": "single stain controls of another batch or acquisition only: "
+    "bleed-through is left in",
+    "bleedthrough_incomplete": "the bleed-through of some dyes is not known and left in; "
+    "calibration.json says why",
     "saturated": "more than 1 % of a channel's pixels are clipped",
     "zero_clipped": "many pixels are 0: the offset was set too low",
     "not_finite": "pixels that are NaN or infinite; objects on them are excluded",

@@ -18,15 +18,16 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables panel panel_check panel_fractions panel_match settings settings_base methods "
-    "stack".split()
+    "tables panel panel_check panel_fractions panel_match settings settings_base "
+    "settings_calibration methods stack".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline opening reading preparing first_half second_half counting field_table pictures "
-    "results training_data annotated evaluating segmenting".split()
+    "results training_data annotated evaluating segmenting calibrate calibration_file "
+    "calibration_parts control_fields".split()
 )
 READING = frozenset({"io"})
 

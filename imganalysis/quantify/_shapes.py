@@ -1,4 +1,4 @@
-"""Size, place and shape of labelled objects, all objects at once."""
+"""Size, place and shape of the nuclei, from the sums over their pixels."""
 
 from __future__ import annotations
 
@@ -6,106 +6,162 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis import tables as t
+from imganalysis.quantify._totals import CELL, COMPARTMENTS, NUCLEUS, RING
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
-
-def centroids(
-    index: tuple[NDArray[np.intp], ...], row: NDArray[np.intp], count: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Mean pixel index of each object along each axis, (N, axes)."""
-    n = count.size
-    sums = [np.bincount(row, weights=axis, minlength=n) for axis in index]
-    return np.column_stack(sums) / count[:, np.newaxis]
+    from imganalysis.quantify._totals import Totals
 
 
-def equivalent_diameter(size: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
+def geometry(
+    totals: Totals,
+    spacing_um: tuple[float, ...],
+    compartments: Collection[str],
+    *,
+    perimeter: bool,
+    solidity: bool,
+) -> dict[str, NDArray[Any]]:
+    """Columns of size, place and shape.
+
+    Parameters
+    ----------
+    totals
+        Of N objects.
+    spacing_um
+        ([Z,] Y, X) size of a pixel, um.
+    compartments
+        Those that were given.
+    perimeter, solidity
+        Whether they were asked for.
+
+    Returns
+    -------
+    columns
+        As in `imganalysis.tables.CELL_COLUMNS`, (N,) each; NaN what there is not.
+
+    Notes
+    -----
+    As `skimage.measure.regionprops` defines them: axes, eccentricity and orientation of the
+    ellipse (ellipsoid) with the second moments of the pixels' centres. Only the aspect ratio
+    takes each pixel for a box, which adds 1/12 of its squared side to its moment: an object one
+    pixel wide has a width too.
+    """
+    axes = len(spacing_um)
+    flat = axes == 2
+    step = np.asarray(spacing_um, dtype=np.float64)
+    pixel = float(np.prod(step))
+    count = totals.count[:, COMPARTMENTS.index(NUCLEUS)]
+    nothing = np.full(count.size, np.nan)
+    size = count * pixel
+    offset = (totals.first / count[:, np.newaxis])[:, 3 - axes :]
+    place = (totals.start[:, 3 - axes :] + offset) * step
+    # A box begins and ends at the outer sides of its pixels; the first one's middle is at 0.
+    low = (totals.box[:, 3 - axes : 3] - 0.5) * step
+    high = (totals.box[:, 6 - axes :] + 0.5) * step
+    moments = _moments(totals, offset, step)
+    values = _principal(moments)
+    of_boxes = _principal(moments + np.diag(step**2 / 12))
+    # Of an ellipse the semi-axis is 2 sqrt(moment), of an ellipsoid sqrt(5 moment).
+    full = 4.0 if flat else 2 * np.sqrt(5)
+    around = np.prod(high - low, axis=1)
+    columns = {
+        t.Z: nothing if flat else place[:, 0],
+        t.Y: place[:, -2],
+        t.X: place[:, -1],
+        t.AREA: size if flat else nothing,
+        t.VOLUME: nothing if flat else size,
+        t.DIAMETER: _diameter(size, axes),
+        t.MAJOR: full * np.sqrt(values[:, -1]),
+        t.MINOR: full * np.sqrt(values[:, 0]),
+        t.ASPECT: np.sqrt(of_boxes[:, -1] / of_boxes[:, 0]),
+        t.ECCENTRICITY: _eccentricity(values) if flat else nothing,
+        t.ORIENTATION: _orientation(moments) if flat else nothing,
+        t.EXTENT: size / around,
+        t.SOLIDITY: count / totals.convex if solidity else nothing,
+        t.PERIMETER: _perimeter(totals, step) if perimeter and flat else nothing,
+        t.BOX_Z0: nothing if flat else low[:, 0],
+        t.BOX_Y0: low[:, -2],
+        t.BOX_X0: low[:, -1],
+        t.BOX_Z1: nothing if flat else high[:, 0],
+        t.BOX_Y1: high[:, -2],
+        t.BOX_X1: high[:, -1],
+    }
+    for name, column in ((RING, t.RING_AREA), (CELL, t.CELL_AREA)):
+        known = flat and name in compartments
+        columns[column] = totals.count[:, COMPARTMENTS.index(name)] * pixel if known else nothing
+    return columns
+
+
+def _diameter(size: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
     """Diameter of the circle of the same area, or the sphere of the same volume."""
     if axes == 2:
         return np.asarray(np.sqrt(4 * size / np.pi))
     return np.asarray(np.cbrt(6 * size / np.pi))
 
 
-def aspect_ratio(
-    index: tuple[NDArray[np.intp], ...],
-    row: NDArray[np.intp],
-    centre: NDArray[np.float64],
-    spacing_um: tuple[float, ...],
+def _moments(
+    totals: Totals, offset: NDArray[np.float64], step: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Long axis over short axis of the ellipse (ellipsoid) with the same second moments.
-
-    Each pixel counts as a box, which adds 1/12 of its squared side to its moment: an object
-    one pixel wide has a width too, and a single square pixel an aspect ratio of 1.
-    """
-    n, axes = centre.shape
-    count = np.bincount(row, minlength=n)
-    offset = [
-        (axis - centre[row, k]) * spacing_um[k] for k, axis in enumerate(index)
-    ]  # um from the centroid
-    moments = np.zeros((n, axes, axes))
+    """Covariance of the positions of each nucleus's pixels, (N, axes, axes), um2."""
+    axes = step.size
+    count = totals.count[:, 0]
+    place = {(0, 0): 0, (1, 1): 1, (2, 2): 2, (0, 1): 3, (0, 2): 4, (1, 2): 5}
+    result = np.empty((count.size, axes, axes))
     for i in range(axes):
         for j in range(i, axes):
-            sums = np.bincount(row, weights=offset[i] * offset[j], minlength=n) / count
-            moments[:, i, j] = moments[:, j, i] = sums
-        moments[:, i, i] += spacing_um[i] ** 2 / 12
-    values = np.linalg.eigvalsh(moments)
-    return np.asarray(np.sqrt(values[:, -1] / values[:, 0]))
+            sums = totals.second[:, place[i + 3 - axes, j + 3 - axes]]
+            own = (sums / count - offset[:, i] * offset[:, j]) * step[i] * step[j]
+            result[:, i, j] = result[:, j, i] = own
+    return result
 
 
-def perimeters(
-    rows: NDArray[np.intp], n: int, spacing_um: tuple[float, ...]
-) -> NDArray[np.float64]:
+def _principal(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eigenvalues of symmetric matrices, ascending, not negative; (N, axes)."""
+    if moments.shape[1] == 3:
+        return np.clip(np.linalg.eigvalsh(moments), 0, None)
+    yy, xx, yx = moments[:, 0, 0], moments[:, 1, 1], moments[:, 0, 1]
+    middle, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+    return np.column_stack([np.maximum(middle - spread, 0), middle + spread])
+
+
+def _eccentricity(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the ellipse with these moments; 0 for a single pixel."""
+    long = values[:, 1]
+    ratio = np.divide(values[:, 0], long, out=np.ones(long.size), where=long > 0)
+    return np.asarray(np.sqrt(1 - ratio))
+
+
+def _orientation(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle from the Y axis to the long axis, counter-clockwise, degrees."""
+    yy, xx, yx = moments[:, 0, 0], moments[:, 1, 1], moments[:, 0, 1]
+    angle = np.arctan2(2 * yx, yy - xx) / 2
+    # Of a circle, scikit-image says this.
+    round_ = np.where(yx > 0, np.pi / 4, -np.pi / 4)
+    return np.asarray(np.degrees(np.where(yy == xx, round_, angle)))
+
+
+def _perimeter(totals: Totals, step: NDArray[np.float64]) -> NDArray[np.float64]:
     """Perimeter in um by Crofton's formula over the pixel lattice's four directions.
-
-    Parameters
-    ----------
-    rows
-        (Y, X) row of the object that each pixel belongs to, -1 for background.
-    n
-        Number of objects.
-    spacing_um
-        (Y, X) um.
 
     Notes
     -----
     Lines of one direction, a distance d apart, cross an outline I times; half the integral of
     d * I over all directions is its length. Each direction stands for the angles that are
-    nearer to it than to its neighbours. As `skimage.measure.perimeter_crofton`, for pixels
-    that need not be square.
+    nearer to it than to its neighbours. Along a direction, every pixel of the object is followed
+    and preceded by one of the object or by a crossing. As `skimage.measure.perimeter_crofton`,
+    for pixels that need not be square.
     """
-    dy, dx = spacing_um
-    padded = np.pad(rows, 1, constant_values=-1)
+    dy, dx = step
     slope = np.arctan2(dy, dx)
     diagonal = dx * dy / np.hypot(dx, dy)
-    steps = (
-        ((0, 1), slope, dy),  # lines along X
-        ((1, 0), np.pi / 2 - slope, dx),
-        ((1, 1), np.pi / 4, diagonal),
-        ((1, -1), np.pi / 4, diagonal),
-    )
-    total = np.zeros(n)
-    for (down, right), angle, apart in steps:
-        first = padded[: padded.shape[0] - down]
-        second = padded[down:]
-        if right == 1:
-            first, second = first[:, :-1], second[:, 1:]
-        elif right == -1:
-            first, second = first[:, 1:], second[:, :-1]
-        crossing = first != second
-        for side in (first[crossing], second[crossing]):
-            total += np.bincount(side[side >= 0], minlength=n) * angle * apart
+    # Lines along X, along Y, and along both diagonals: angle that they stand for, distance.
+    lines = ((slope, dy), (np.pi / 2 - slope, dx), (np.pi / 4, diagonal), (np.pi / 4, diagonal))
+    total = np.zeros(len(totals.count))
+    for direction, (angle, apart) in enumerate(lines):
+        crossings = 2 * (totals.count[:, 0] - totals.same[:, direction])
+        total += crossings * angle * apart
     return total / 2
-
-
-def solidities(rows: NDArray[np.intp], n: int) -> NDArray[np.float64]:
-    """Area over the area of the convex hull; 1 for objects too small to have a hull."""
-    from scipy.ndimage import find_objects
-    from skimage.morphology import convex_hull_image
-
-    hull: Any = convex_hull_image
-    result = np.ones(n)
-    for number, box in enumerate(find_objects(rows + 1)):
-        one = rows[box] == number
-        if min(one.shape) > 1 and one.sum() > 2:
-            result[number] = one.sum() / hull(one).sum()
-    return result

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COUNTED_ROLES = ("tumour", "infiltrate")
 """Roles of phenotypes whose density is given."""
 
-QUIET_FLAGS = ("z_descending",)
+QUIET_FLAGS = ("z_descending", "no_bleedthrough_control")
 """Flags of fields that say nothing against a biopsy's numbers."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-SECONDARY_ONLY = "secondary_only"
+SECONDARY_ONLY, SINGLE_STAIN, UNSTAINED = "secondary_only", "single_stain", "unstained"
+CONTROLS = (SECONDARY_ONLY, SINGLE_STAIN, UNSTAINED)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def simulate_field(
     seed: int,
     week: int | None = None,
     control: str | None = None,
+    stain: str | None = None,
     size_px: int | None = None,
     pixel_size_um: float | None = None,
     planes: int | None = None,
@@ -101,7 +103,10 @@ def simulate_field(
     week
         Of the recipe; its first by default.
     control
-        ``secondary_only`` leaves the primary antibodies out; None for a sample.
+        ``secondary_only`` leaves the primary antibodies out, ``single_stain`` every dye but one,
+        ``unstained`` all dyes; None for a sample.
+    stain
+        Marker of the one dye of a ``single_stain`` control.
     size_px, pixel_size_um, planes, z_step_um, bits
         In place of the recipe's.
     photon_scale, bleed_scale
@@ -118,10 +123,10 @@ def simulate_field(
     Raises
     ------
     SettingsError
-        Unknown panel, week or control, or an impossible grid.
+        Unknown panel, week, control or stain, or an impossible grid.
     """
     spec = grid(recipe, size_px, pixel_size_um, planes, z_step_um, bits)
-    week = check(recipe, panel, week, control)
+    week = check(recipe, panel, week, control, stain)
     rngs = streams(seed, "section", "pattern", "cells", "texture", "light", "noise", "effects")
     thickness = draw_thickness(rngs["section"], recipe.section)
     side = (spec.size_px * spec.pixel_um,) * 2
@@ -142,6 +147,7 @@ def simulate_field(
         seed=seed,
         week=week,
         control=control,
+        stain=stain,
         photon_scale=photon_scale,
         bleed_scale=bleed_scale,
         keep_photons=keep_photons,
@@ -172,6 +178,7 @@ def image(
     photon_scale: float,
     bleed_scale: float,
     keep_photons: bool,
+    stain: str | None = None,
 ) -> SimulatedField:
     """Stain a scene with a panel, take its picture, and write down what is true of it."""
     section, cells, pixel = scene.section, scene.cells, scene.spec.pixel_um
@@ -183,9 +190,13 @@ def image(
         section,
         cells,
         markers,
-        stained=control is None,
+        stained=control in (None, SINGLE_STAIN),
         territories=scene.territories,
     )
+    if control in (SINGLE_STAIN, UNSTAINED):
+        # Painted all the same, so that the tissue is the same; what is not there gives no light.
+        dyes = {m: dye if m == stain else np.zeros_like(dye) for m, dye in rendered.dyes.items()}
+        rendered = replace(rendered, dyes=dyes)
     blood = lumen(section, scene.capillaries)
     photons = optics.expose(
         rngs["light"],
@@ -249,13 +260,21 @@ def grid(
         raise SettingsError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
 
 
-def check(recipe: Recipe, panel: str, week: int | None, control: str | None) -> int:
-    """Return the week, the recipe's first by default, once all three are known to exist."""
+def check(
+    recipe: Recipe, panel: str, week: int | None, control: str | None, stain: str | None = None
+) -> int:
+    """Return the week, the recipe's first by default, once all four are known to exist."""
     if panel not in recipe.panels:
         known = ", ".join(recipe.panels)
         raise SettingsError(f"recipe {recipe.name} has panels {known}, not {panel!r}")
-    if control not in (None, SECONDARY_ONLY):
-        raise SettingsError(f"expected control {SECONDARY_ONLY} or none, got {control!r}")
+    if control not in (None, *CONTROLS):
+        raise SettingsError(f"expected control {' or '.join(CONTROLS)} or none, got {control!r}")
+    dyes = [channel.marker for channel in recipe.panels[panel].channels]
+    if (control == SINGLE_STAIN and stain not in dyes) or (control != SINGLE_STAIN and stain):
+        raise SettingsError(
+            f"a control {SINGLE_STAIN}, and no other field, has a stain, one of "
+            f"{', '.join(dyes)}; got {stain!r} with control {control or 'none'}"
+        )
     if week is None:
         return min(recipe.weeks)
     if week not in recipe.weeks:

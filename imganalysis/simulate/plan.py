@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,12 +23,14 @@ class BiopsyPlan(Model):
 
 
 class ControlPlan(Model):
-    """A section stained without the primary antibodies."""
+    """A control: without the primary antibodies, with one dye alone (``stain``), or with none."""
 
     name: Name
     panel: str
     week: int
     fields: int = Field(gt=0)
+    role: Literal["secondary_only", "single_stain", "unstained"] = "secondary_only"
+    stain: str = ""
 
 
 class Plan(Model):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imganalysis import tables
 from imganalysis.errors import OutputError, SettingsError
-from imganalysis.simulate.fields import SECONDARY_ONLY, SimulatedField, simulate_field
+from imganalysis.simulate.fields import SimulatedField, check, simulate_field
 from imganalysis.simulate.load import load_plan
 from imganalysis.simulate.numeric import derive, rounded, streams
 from imganalysis.simulate.plan import Plan
@@ -60,6 +60,7 @@ class PlannedField:
     seed: int
     patient_logit: float
     path: str
+    stain: str = ""
 
 
 def simulate_study(
@@ -156,6 +157,7 @@ def _plan_fields(recipe: Recipe, plan: Plan, seed: int) -> Iterator[PlannedField
                 )
     for control in plan.controls:
         _known(recipe, plan, control.panel, control.week)
+        check(recipe, control.panel, control.week, control.role, control.stain or None)
         for i in range(1, control.fields + 1):
             name = f"{control.name}_{i}"
             yield PlannedField(
@@ -165,10 +167,11 @@ def _plan_fields(recipe: Recipe, plan: Plan, seed: int) -> Iterator[PlannedField
                 week=control.week,
                 section="S1",
                 panel=control.panel,
-                role=SECONDARY_ONLY,
+                role=control.role,
                 seed=derive(seed, name),
                 patient_logit=0.0,
-                path=f"controls/{SECONDARY_ONLY}/{name}.ome.tif",
+                path=f"controls/{control.role}/{name}.ome.tif",
+                stain=control.stain,
             )
 
 
@@ -188,6 +191,7 @@ def _simulate(recipe: Recipe, plan: Plan, item: PlannedField) -> SimulatedField:
         seed=item.seed,
         week=item.week,
         control=None if item.role == SAMPLE else item.role,
+        stain=item.stain or None,
         size_px=plan.field.size_px,
         pixel_size_um=plan.field.pixel_um,
         planes=plan.field.planes,
@@ -233,6 +237,7 @@ def _manifest(recipe: Recipe, plan: Plan, todo: list[PlannedField]) -> pd.DataFr
             "batch": plan.batch,
             "acquisition": plan.acquisition,
             "role": item.role,
+            "stain": item.stain,
             "section_um": recipe.section.thickness_um,
             "path": item.path,
         }
