@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
-NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
+DEATH = "death"
+NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, DEATH, OVERLAYS, RUN)
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
 """Key of run.json by which results are known for ours."""
@@ -46,6 +47,11 @@ def labels_path(folder: Path, field: str) -> Path:
 def mask_path(folder: Path, field: str, mask: str) -> Path:
     """Mask of a field: ``tissue`` or ``frame``."""
     return folder / MASKS / f"{field}_{mask}.ome.tif"
+
+
+def death_path(folder: Path, field: str, table: str) -> Path:
+    """Table of a field: ``pairs`` of possible fragments, or ``ghosts``."""
+    return folder / DEATH / f"{field}_{table}.parquet"
 
 
 def cells_path(folder: Path, field: str, suffix: str = ".parquet") -> Path:
@@ -83,7 +89,7 @@ def result_folder(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
     try:
         out.mkdir(parents=True, exist_ok=True)
         _sweep(out)
-        for name in (CELLS, LABELS, MASKS, OVERLAYS):
+        for name in (CELLS, LABELS, MASKS, DEATH, OVERLAYS):
             (partial / name).mkdir(parents=True)
     except OSError as error:
         raise OutputError(
