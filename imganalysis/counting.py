@@ -45,8 +45,12 @@ def count_cells(
     fields: pd.Index[str],
     panels: Mapping[str, Panel],
     gates: Sequence[Gate],
+    unmerged: Sequence[pd.DataFrame] = (),
 ) -> Counts:
-    """Count the evaluable cells of every field, as they are called and with each gate moved."""
+    """Count the evaluable cells of every field, as they are called and with each gate moved.
+
+    `unmerged` holds the same as objects that count by themselves, with their classes.
+    """
     classes = [*dict.fromkeys(name for p in panels.values() for name in p.classes), t.UNRESOLVED]
     none = pd.DataFrame({t.FIELD: [], t.PHENOTYPE: [], t.CAP: []})
     counted = pd.concat([part.counted for part in parts]) if parts else none
@@ -69,6 +73,7 @@ def count_cells(
         bounds=bounds,
         false_positives=blanks,
         ungated=_ungated(parts, gates),
+        unmerged=tally(fields, classes, pd.concat(unmerged)) if unmerged else None,
     )
 
 

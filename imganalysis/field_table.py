@@ -22,8 +22,10 @@ FACTS = (
     "n_planes", "projection", "projection_first_plane", "projection_last_plane",
     "projection_reason", "bleedthrough", "flatfield", "channel_shift", "calibration",
     "time_point", "pixel_size_z_um", "pixel_size_y_um", "pixel_size_x_um",
-    "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_evaluable",
-    "field_mm2", "frame_mm2", "tissue_mm2", "nuclear_contrast", "focus", "sha256",
+    "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_cells",
+    "n_evaluable", "n_apoptotic", "fragments_per_apoptotic", "ghost_n", "ghost_area_mm2",
+    "field_mm2", "frame_mm2", "tissue_mm2", "seen_um", "volume_mm3", "nuclear_contrast", "focus",
+    "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
 

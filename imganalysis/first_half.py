@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.death import Signs, see_signs
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
 from imganalysis.prepare.focus import focus_score
 from imganalysis.preparing import Prepared, find_tissue, prepare_stack, without_background
+from imganalysis.quantify.borders import BIASED, at_border, guard_of
 from imganalysis.quantify.contrast import nuclear_contrast
-from imganalysis.quantify.frame import evaluate, guard_mask
+from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
+from imganalysis.quantify.sections import seen_um
 from imganalysis.segment import (
     check_labels,
     expand_cells,
@@ -63,6 +66,8 @@ class Measured:
         Name -> value, for ``fields.csv``.
     flags
         Fixed words.
+    signs
+        Possible fragments, and ghosts.
     """
 
     objects: pd.DataFrame
@@ -74,6 +79,7 @@ class Measured:
     grid: NDArray[Any]
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    signs: Signs = Signs()
 
 
 def measure_stack(
@@ -143,15 +149,23 @@ def measure_stack(
     dy, dx = spacing[-2:]
     tissue = find_tissue(images, (dy, dx), settings)
     shape = (tissue.shape[0], tissue.shape[1])
-    frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
+    guard_um = guard_of(settings.measuring.guard_um, settings.counting)
+    frame = guard_mask(shape, (dy, dx), guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
-    objects, needed = _measured(compartments, seen, panel, spacing, settings)
-    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
+    cleaned = without_background(images, panel, spacing, settings)
+    objects, needed = _measured(compartments, seen, cleaned, panel, spacing)
+    border = at_border(labels, frame, settings.counting)
+    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed, border)
+    if settings.counting.frame == "clear_border":
+        flags.append(BIASED)
     if objects.empty:
         flags.append("no_nuclei")
     facts = {
         **seen.facts,
         **_size_facts(stack, objects, tissue, frame, dy * dx / 1e6, flat),
+        **_depth_facts(
+            seen, section_um, float((tissue & frame).sum()) * dy * dx, spacing, settings
+        ),
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
         **_method_facts(settings, given=nuclei is not None),
@@ -166,18 +180,21 @@ def measure_stack(
         area_grid(tissue & frame, (dy, dx)),
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
-    )
+        see_signs(
+            (labels, cells), cleaned, (tissue, frame), objects, panel, spacing,
+            frame_box(frame, spacing), settings.counting,
+        ),
+    )  # fmt: skip
 
 
 def _measured(
     compartments: dict[str, NDArray[np.uint32]],
     seen: Prepared,
+    cleaned: dict[str, NDArray[np.float32]],
     panel: Panel,
     spacing: tuple[float, ...],
-    settings: Settings,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure all markers above the background; names the columns that gates are set on."""
-    cleaned = without_background(seen.images, panel, spacing, settings)
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,
@@ -213,6 +230,25 @@ def _size_facts(
         # Cells per area of a thick stack mean nothing without its depth.
         "tissue_mm2": float((tissue & frame).sum()) * pixel_mm2 if flat else float("nan"),
     }
+
+
+def _depth_facts(
+    seen: Prepared,
+    section_um: float | None,
+    tissue_um2: float,
+    spacing: tuple[float, ...],
+    settings: Settings,
+) -> dict[str, float]:
+    """How deep the tissue is that was seen, and the volume in which a stack is counted."""
+    short = bool({"short_stack", "z_step_unknown"} & set(seen.flags))
+    kind, counting = seen.facts["projection"], settings.counting
+    volume = float("nan")
+    if kind == "3d":
+        # The first plane is looked at only: what reaches it is not counted.
+        planes = seen.facts["n_planes"] - (counting.stack == "disector")
+        volume = tissue_um2 * planes * spacing[0] / 1e9
+    thick = seen_um(kind, short=short, section_um=section_um, settings=counting)
+    return {"seen_um": thick, "volume_mm3": volume}
 
 
 def _require_scale(stack: Stack) -> None:

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from imganalysis.panel import FractionOf, Panel, Variant
 
 DERIVED = (
-    "lo", "hi", "naive_lo", "naive_hi", "bound_lo", "bound_hi", "uncapped", "gate",
-    "total_lo", "total_hi",
+    "lo", "hi", "naive_lo", "naive_hi", "bound_lo", "bound_hi", "uncapped", "unmerged", "gate",
+    "total_lo", "total_hi", "corrected",
 )  # fmt: skip
 """What a fraction's own columns end in; no variant has one of these names."""
 
 TAKEN = frozenset(
     {
         "biopsy", "patient", "lesion", "week", "n_fields", "n_fields_failed", "n_unresolved",
+        "n_objects", "n_cells", "n_apoptotic", "fragments_per_apoptotic", "ghost_n",
+        "ghost_area_mm2",
         "tissue_mm2", "region_mm2", "deff", "icc", "ci_method", "death_marker_form", "flags",
         "reason", *(f"n_{word}" for word in t.EXCLUSIONS),
     }

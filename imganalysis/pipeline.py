@@ -21,6 +21,7 @@ from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, sco
 from imganalysis.calibration_file import read_calibrations, write_calibrations
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
 from imganalysis.control_fields import UNMEASURED, control_picture
+from imganalysis.death import Signs, with_numbers
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
@@ -28,12 +29,14 @@ from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quantify.biopsies import biopsy_table
+from imganalysis.quantify.merging import number_cells
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
     check_target,
+    death_path,
     labels_path,
     mask_path,
     now,
@@ -97,6 +100,8 @@ class FieldResult:
         Why it was not analysed: a fixed word, and what to do.
     trace
         For developers, where something unforeseen was raised.
+    signs
+        Possible fragments, and ghosts.
     """
 
     field: Field
@@ -107,6 +112,7 @@ class FieldResult:
     reason: str = ""
     message: str = ""
     trace: str = ""
+    signs: Signs = Signs()
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,9 @@ def analyse_field(task: Task) -> FieldResult:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
             for name, mask in (("tissue", seen.tissue), ("frame", seen.frame)):
                 write_mask(mask_path(task.folder, where.name, name), mask, stack.pixel_size)
+            for name, table in (("pairs", seen.signs.pairs), ("ghosts", seen.signs.ghosts)):
+                if table is not None:
+                    t.write_parquet(death_path(task.folder, where.name, name), table)
     except ImganalysisError as error:
         return FieldResult(where, reason=error.reason, message=error.message)
     except MemoryError:
@@ -166,7 +175,7 @@ def analyse_field(task: Task) -> FieldResult:
     facts = {**seen.facts, "sha256": digest}
     flag = FLAGS.get(facts.get("bleedthrough", ""))
     flags = (*seen.flags, flag) if flag else seen.flags
-    return FieldResult(where, seen.objects, seen.grid, facts, flags)
+    return FieldResult(where, seen.objects, seen.grid, facts, flags, signs=seen.signs)
 
 
 def _died(task: Task) -> FieldResult:
@@ -204,19 +213,26 @@ def analyse_study(
         settings,
         gates,
         _scopes(study),
+        {r.field.name: r.signs for r in done},
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
         version=__version__,
     )
+    results = with_numbers(results, judged.numbers, judged.unmerged)
     fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
     samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
-        samples, judged.counts, study.panels, settings.summary, no_negatives=judged.no_negatives
+        samples,
+        judged.counts,
+        study.panels,
+        settings.summary,
+        no_negatives=judged.no_negatives,
+        counting=settings.counting,
     )
     cells = {
-        name: judged.tables.get(name, table.assign(**{t.PHENOTYPE: ""}))
+        name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()
     }
     return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates)

@@ -32,19 +32,11 @@ BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
+DEATH = "death"
 NAMES = (
-    BIOPSIES,
-    FIELDS,
-    EXCLUSIONS,
-    WORKBOOK,
-    CALIBRATION,
-    GATES,
-    CELLS,
-    LABELS,
-    MASKS,
-    OVERLAYS,
-    RUN,
-)
+    BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
+    OVERLAYS, RUN,
+)  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
 """Key of run.json by which results are known for ours."""
@@ -59,6 +51,11 @@ def labels_path(folder: Path, field: str) -> Path:
 def mask_path(folder: Path, field: str, mask: str) -> Path:
     """Mask of a field: ``tissue`` or ``frame``."""
     return folder / MASKS / f"{field}_{mask}.ome.tif"
+
+
+def death_path(folder: Path, field: str, table: str) -> Path:
+    """Table of a field: ``pairs`` of possible fragments, or ``ghosts``."""
+    return folder / DEATH / f"{field}_{table}.parquet"
 
 
 def cells_path(folder: Path, field: str, suffix: str = ".parquet") -> Path:
@@ -96,7 +93,7 @@ def result_folder(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
     try:
         out.mkdir(parents=True, exist_ok=True)
         _sweep(out)
-        for name in (CELLS, LABELS, MASKS, OVERLAYS):
+        for name in (CELLS, LABELS, MASKS, DEATH, OVERLAYS):
             (partial / name).mkdir(parents=True)
     except OSError as error:
         raise OutputError(

@@ -13,9 +13,10 @@ from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
 from imganalysis.classify.gates import gates_from_controls, scale_gates
 from imganalysis.classify.gates_file import adopt_gates
-from imganalysis.classify.phenotypes import classify_cells
+from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
+from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class Judged:
     Parameters
     ----------
     cells
-        One row per object of every sample field, all panels.
+        One row per cell of every sample field, all panels.
     tables
-        Field -> its rows, with its own panel's columns only.
+        Field -> one row per object, with its own panel's columns only.
     counts
         Evaluable cells per field and class.
     excluded
@@ -52,6 +53,10 @@ class Judged:
         The gates that were used.
     no_negatives
         (biopsy, marker) pairs whose cells show no negative population.
+    numbers
+        Field -> name -> number: objects, cells, ghosts.
+    unmerged
+        Fields whose fragments could not be told from cells.
     """
 
     cells: pd.DataFrame
@@ -61,6 +66,8 @@ class Judged:
     region_mm2: dict[str, float]
     gates: tuple[Gate, ...]
     no_negatives: frozenset[tuple[str, str]]
+    numbers: dict[str, dict[str, float]]
+    unmerged: frozenset[str]
 
 
 def judge(
@@ -71,9 +78,10 @@ def judge(
     settings: Settings,
     gates: Sequence[Gate] | None = None,
     scopes: Sequence[tuple[str, str, str]] = (),
+    signs: Mapping[str, Signs] | None = None,
     **stamp: Any,
 ) -> Judged:
-    """Set gates, call markers, classify cells and count them.
+    """Set gates, call markers, merge fragments, classify cells and count them.
 
     Parameters
     ----------
@@ -93,6 +101,8 @@ def judge(
     scopes
         (panel, batch, acquisition) of fields that were not analysed: a gate for them is no
         mistake.
+    signs
+        Field -> possible fragments, and ghosts.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -104,23 +114,34 @@ def judge(
     used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
     if gates is not None:
         used = adopt_gates(gates, used, scopes)
-    parts = []
+    merged = merge_fields(objects, places, panels, used, signs or {}, settings)
+    parts, unmerged = [], []
     for name, panel in panels.items():
         mine = places[places[t.PANEL] == name]
         if not mine.empty:
-            found = _together(objects, mine)
-            parts.append(_judge_panel(found, mine, panel, used, grids, settings))
+            found = _together(merged.cells, mine)
+            part, regions = _judge_panel(found, mine, panel, used, grids, settings)
+            parts.append(part)
+            pieces = _together(merged.objects, mine)
+            many = len(pieces) > len(found)
+            alone = _classified(pieces, panel, used, regions, settings)[0] if many else part.cells
+            unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
     cells = [part.cells for part in parts]
+    by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
+    controlled = [table for name, table in objects.items() if name not in merged.cells]
+    own = {name: panels[panel] for name, panel in places[[t.FIELD, t.PANEL]].to_numpy().tolist()}
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
-        {name: table for part in parts for name, table in _by_field(part.cells).items()},
-        count_cells(parts, names, panels, used),
-        tally_exclusions(list(objects.values()), pd.Index(fields[t.FIELD])),
+        {name: spread(merged.objects[name], table) for name, table in by_field.items()},
+        count_cells(parts, names, panels, used, unmerged),
+        tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
         frozenset(
             pair for part in parts for pair in without_negatives(part.cells, controls, part.panel)
         ),
+        field_numbers(merged, {**merged.cells, **by_field}, own),
+        merged.open,
     )
 
 
@@ -143,17 +164,11 @@ def _judge_panel(
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
     settings: Settings,
-) -> Part:
+) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
     band = settings.gating.indeterminate_band
-    cells = cells.reset_index(drop=True)
-    calls = call_cells(cells, panel, gates, band)
-    called = pd.concat([cells, calls], axis=1)
-    regions = _regions(called, panel, {name: grids[name] for name in fields[t.FIELD]})
+    own = {name: grids[name] for name in fields[t.FIELD]}
+    table, result, regions = _classified(cells, panel, gates, own, settings)
     region_mm2 = {name: float(grids[name][mask].sum()) / 1e6 for name, mask in regions.items()}
-    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
-    table = pd.concat([called, contexts], axis=1)
-    result = classify_cells(table, panel)
-    table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
     mask = table[t.EVALUABLE].to_numpy(dtype=bool)
     counted = table[mask]
     moved, at_risk = {}, {}
@@ -167,7 +182,32 @@ def _judge_panel(
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
         at_risk[channel.marker] = classify_cells(if_positive, panel).possible
-    return Part(panel, fields, table, counted, result.possible[mask], moved, at_risk, region_mm2)
+    possible = result.possible[mask]
+    return Part(panel, fields, table, counted, possible, moved, at_risk, region_mm2), regions
+
+
+def _classified(
+    cells: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    grids: Mapping[str, NDArray[Any]],
+    settings: Settings,
+) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
+    """Call and classify cells; gives them with their classes, and the regions used.
+
+    `grids` are the fields' grids of areas, or the regions themselves where these are known.
+    """
+    cells = cells.reset_index(drop=True)
+    calls = call_cells(cells, panel, gates, settings.gating.indeterminate_band)
+    called = pd.concat([cells, calls], axis=1)
+    known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
+    regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
+    regions |= known
+    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
+    table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
+    result = classify_cells(table, panel)
+    table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
+    return table, result, regions
 
 
 def _regions(

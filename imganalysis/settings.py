@@ -12,6 +12,7 @@ from imganalysis.errors import SettingsError
 from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.settings_calibration import Calibrating
+from imganalysis.settings_counting import Counting
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Settings(Model):
     preparation: Preparation = Preparation()
     segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()
+    counting: Counting = Counting()
     gating: Gating = Gating()
     summary: Summary = Summary()
     output: Output = Output()

@@ -34,11 +34,19 @@ RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
 SATURATED = "saturated_fraction"
 IN_FRAME = "in_frame"
 IN_TISSUE = "in_tissue"
+ON_BORDER = "on_border"
+ON_FIRST, ON_LAST = "on_first_plane", "on_last_plane"
 CAP = "cap"
 EVALUABLE = "evaluable"
 EXCLUSION = "exclusion"
 PHENOTYPE = "phenotype"
 WHY = "why"
+FRAGMENTS = "n_fragments"
+
+LABEL_A, LABEL_B = "label_a", "label_b"
+DIAMETER_A, DIAMETER_B = "equivalent_diameter_a_um", "equivalent_diameter_b_um"
+GAP, HULL, UNION_SOLIDITY = "gap_um", "hull_diameter_um", "union_solidity"
+DNA, BRIDGE, COMPONENT = "dna_ratio", "bridge", "component_diameter_um"
 
 GRID_UM = 4.0
 """Side of a square of the coarse grid on which areas and regions are told, um."""
@@ -76,14 +84,35 @@ CELL_COLUMNS: dict[str, str] = {
     RING_AREA: "um2, ring around the nucleus",
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
-    IN_FRAME: "centroid inside the guard frame",
+    IN_FRAME: "centroid inside the guard frame; with the unbiased frame, a pixel inside it",
+    ON_BORDER: "reaches a line of the unbiased frame that excludes it, or the field's border "
+    "where these are cleared",
+    ON_FIRST: "reaches the first plane; stacks left in 3-D only",
+    ON_LAST: "reaches the last plane, so that its size is not known; stacks left in 3-D only",
     IN_TISSUE: "centroid inside the tissue mask",
     CAP: "profile under half the median diameter of the field's nuclei",
     EVALUABLE: "counted",
     EXCLUSION: "why not counted, else empty",
+    CELL_ID: "number of the cell: label of its largest object; fragments of one cell share it",
+    FRAGMENTS: "objects that are this cell",
     PHENOTYPE: "class, or unresolved",
     WHY: "the calls and the rule that gave the class",
 }
+
+PAIR_COLUMNS: dict[str, str] = {
+    LABEL_A: "the one object, the smaller number",
+    LABEL_B: "the other",
+    DIAMETER_A: "um, of the one",
+    DIAMETER_B: "um, of the other",
+    GAP: "um, shortest way from edge to edge",
+    HULL: "um, equivalent diameter of the convex hull of both",
+    UNION_SOLIDITY: "area of both / area of that hull",
+    DNA: "nuclear stain of both / median of the field's nuclei that are no fragments",
+    BRIDGE: "highest level of the death marker, above the background, at which one component "
+    "of it holds both",
+    COMPONENT: "um, equivalent diameter of that component",
+}
+"""Columns of the pairs of possible fragments, one row per pair."""
 
 # Calls and classes that every panel shares.
 POSITIVE, NEGATIVE = "positive", "negative"
@@ -93,9 +122,13 @@ UNRESOLVED = "unresolved"
 EXCLUSIONS: dict[str, str] = {
     "too_small": "nucleus under the smallest evaluable diameter",
     "outside_frame": "centroid in the guard frame, or counted in a neighbouring tile",
+    "on_border": "reaches a line that excludes it: of the unbiased frame, or the field's border",
+    "on_first_plane": "reaches the first plane of a stack left in 3-D, where nothing is counted",
     "outside_tissue": "centroid outside the tissue",
     "saturated": "too many clipped pixels in the nucleus",
     "not_measurable": "no finite value in the nucleus or its ring",
+    "engulfed_debris": "condensed body without the death marker beside a cell that looks like a "
+    "macrophage",
 }
 
 
@@ -110,6 +143,9 @@ FLAGS: dict[str, str] = {
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
     "adjacent_sections": "sections of one panel were pooled; neighbours share nuclei",
+    "fragments_unmerged": "the death marker has no gate, so that every fragment counts as a cell",
+    "clear_border_biased": "objects at the border are left out, large ones more often than small; "
+    "densities and fractions are biased",
     "panels_pooled": "sections of several panels were pooled",
     "fields_failed": "some fields of the biopsy could not be analysed",
     "weak_nuclear_contrast": "much of the nuclear stain's signal lies outside the nuclei found",
@@ -143,6 +179,9 @@ REASONS: dict[str, str] = {
     "fields_failed": "every field that could show it failed",
     "no_evaluable_tumour": "no evaluable tumour cell, or no more than false calls alone would give",
     "no_defined_lymphocytes": "no cell of the denominator, or no more than false calls would give",
+    "no_apoptotic_cell": "no cell of a class that the panel calls apoptotic",
+    "diameters_unknown": "the settings give no nuclear diameter for a class that was counted",
+    "thickness_unknown": "how thick the tissue is that was seen is not known",
     "empty_denominator": "no cell of the denominator, or no more than false calls would give",
 }
 """Fixed words in the column ``reason`` of biopsies.csv, after the name of the value."""
@@ -156,6 +195,11 @@ def measure_column(marker: str, compartment: str, statistic: str) -> str:
 def call_column(marker: str) -> str:
     """Name of the column of a marker's calls."""
     return f"{marker}_call"
+
+
+def ghost_column(marker: str) -> str:
+    """Name of the column of a marker's mean level in a ghost."""
+    return f"{marker}_mean"
 
 
 def context_column(name: str) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
+from imganalysis.quantify.sections import corrected_columns
 from imganalysis.quantify.summary import (
     BELOW_BLANK,
     UNKNOWN_BLANK,
@@ -16,6 +17,8 @@ from imganalysis.quantify.summary import (
     fraction_names,
     fraction_row,
 )
+from imganalysis.quantify.tallies import death_columns
+from imganalysis.settings_counting import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +40,7 @@ def biopsy_table(
     settings: Summary,
     *,
     no_negatives: frozenset[tuple[str, str]] = frozenset(),
+    counting: Counting | None = None,
 ) -> pd.DataFrame:
     """Summarise every biopsy of a study.
 
@@ -52,14 +56,17 @@ def biopsy_table(
         Confidence, minimums.
     no_negatives
         (biopsy, marker) pairs whose cells show no negative population.
+    counting
+        Diameters of nuclei; the defaults if not given.
 
     Returns
     -------
     DataFrame
         One row per biopsy in the order of `fields`, columns as in ``biopsies.csv``.
     """
+    own = counting or Counting()
     rows = [
-        _row(str(name), group.reset_index(drop=True), counts, panels, settings, no_negatives)
+        _row(str(name), group.reset_index(drop=True), counts, panels, settings, no_negatives, own)
         for name, group in fields.groupby("biopsy", sort=False)
     ]
     return pd.DataFrame(rows)
@@ -72,6 +79,7 @@ def _row(
     panels: Mapping[str, Panel],
     settings: Summary,
     no_negatives: frozenset[tuple[str, str]],
+    counting: Counting,
 ) -> dict[str, Any]:
     done = group[group["status"] == "analysed"].reset_index(drop=True)
     failed = int((group["status"] == "failed").sum())
@@ -102,6 +110,15 @@ def _row(
         if fraction.endpoint:
             row |= _form(mine, owners, flags)
     row |= _densities(done, counts, panels, settings, reasons)
+    more, why = corrected_columns(
+        next((f for f in fraction_names(panels.values()) if f.endpoint), None),
+        done, counts.called, panels, _counted_classes(panels), settings, counting,
+    )  # fmt: skip
+    row |= more
+    reasons += why
+    more, why = death_columns(done, panels)
+    row |= more
+    reasons += why
     row |= {
         # Of a field without an area (a thick stack) neither counts.
         "tissue_mm2": done["tissue_mm2"].sum(min_count=max(1, len(done))),
@@ -158,6 +175,16 @@ def _form(fields: pd.DataFrame, owners: Mapping[str, Panel], flags: list[str]) -
     return {"death_marker_form": ";".join(forms)}
 
 
+def _counted_classes(panels: Mapping[str, Panel]) -> dict[str, list[str]]:
+    """Classes whose density is given, and the panels that show each."""
+    owners: dict[str, list[str]] = {}
+    for panel in panels.values():
+        for phenotype in panel.phenotypes:
+            if phenotype.role in COUNTED_ROLES and panel.name not in owners.get(phenotype.name, []):
+                owners.setdefault(phenotype.name, []).append(panel.name)
+    return owners
+
+
 def _densities(
     done: pd.DataFrame,
     counts: Counts,
@@ -165,11 +192,7 @@ def _densities(
     settings: Summary,
     reasons: list[str],
 ) -> dict[str, float]:
-    owners: dict[str, list[str]] = {}
-    for panel in panels.values():
-        for phenotype in panel.phenotypes:
-            if phenotype.role in COUNTED_ROLES and panel.name not in owners.get(phenotype.name, []):
-                owners.setdefault(phenotype.name, []).append(panel.name)
+    owners = _counted_classes(panels)
     row: dict[str, float] = {}
     why: dict[str, None] = {}
     for name, names in owners.items():

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from imganalysis.settings import Measuring
 
-PRECEDENCE = ("outside_frame", "outside_tissue", "too_small", "saturated", "not_measurable")
+PRECEDENCE = (
+    "outside_frame", "on_border", "on_first_plane", "outside_tissue", "too_small", "saturated",
+    "not_measurable", "engulfed_debris",
+)  # fmt: skip
 """An object has one reason, the first that applies.
 
 What lies outside the frame belongs to another field or to none, so it says nothing about this
@@ -84,6 +87,7 @@ def evaluate(
     spacing_um: tuple[float, ...],
     settings: Measuring,
     needed: Sequence[str] = (),
+    border: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Say of each object whether it is counted, and if not, why.
 
@@ -99,23 +103,19 @@ def evaluate(
         Limits.
     needed
         Columns of measurements without which an object says nothing.
+    border
+        Columns, by the objects' pixels, that are to be added, as
+        `imganalysis.quantify.borders.at_border` gives them.
 
     Returns
     -------
     objects
-        A copy with ``in_frame``, ``in_tissue``, ``cap``, ``evaluable`` (bool) and
-        ``exclusion`` (a word of `imganalysis.tables.EXCLUSIONS`, empty if evaluable; of several
-        the first in `PRECEDENCE`).
+        A copy with ``in_frame``, ``in_tissue``, ``on_border``, and the columns of `judge`.
 
     Raises
     ------
     TableError
         A column is missing.
-
-    Notes
-    -----
-    Caps, profiles cut near the top or bottom of a nucleus, are those under a share of the
-    median diameter of the field's nuclei. They stay in the count.
     """
     t.require(objects, [t.Y, t.X, t.DIAMETER, t.SATURATED, *needed], source="objects")
     result = objects.copy()
@@ -125,24 +125,77 @@ def evaluate(
         np.clip(np.floor(objects[column] / step + 0.5 + 1e-6).astype(np.intp), 0, size - 1)
         for column, step, size in zip((t.Y, t.X), spacing_um[-2:], frame.shape, strict=True)
     )
+    result[t.IN_FRAME] = frame[pixel]
+    result[t.IN_TISSUE] = tissue[pixel]
+    result[t.ON_BORDER] = False
+    if border is not None:
+        result[list(border.columns)] = border.to_numpy()
+    return judge(result, settings, needed)
+
+
+def frame_box(
+    frame: NDArray[np.bool_], spacing_um: tuple[float, ...]
+) -> tuple[float, float, float, float]:
+    """Bounds (y0, x0, y1, x1), um, between which `evaluate` takes a centroid to be inside."""
+    sides = [np.flatnonzero(frame.any(axis=1 - axis)) for axis in range(2)]
+    low = [(side[0] - 0.5 - 1e-6) * step for side, step in zip(sides, spacing_um[-2:], strict=True)]
+    high = [
+        (side[-1] + 0.5 - 1e-6) * step for side, step in zip(sides, spacing_um[-2:], strict=True)
+    ]
+    return low[0], low[1], high[0], high[1]
+
+
+def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()) -> pd.DataFrame:
+    """Say whether each object, or cell of merged objects, is counted, from its columns alone.
+
+    Parameters
+    ----------
+    objects
+        Of one field, with ``in_frame``, ``in_tissue``, the diameter and saturation; where they
+        are there, ``on_border``, ``on_first_plane`` and ``on_last_plane``.
+    settings
+        Limits.
+    needed
+        Columns of measurements without which an object says nothing.
+
+    Returns
+    -------
+    objects
+        A copy with ``cap``, ``evaluable`` (bool) and ``exclusion`` (a word of
+        `imganalysis.tables.EXCLUSIONS`, empty if evaluable; of several the first in
+        `PRECEDENCE`).
+
+    Notes
+    -----
+    Caps, profiles cut near the top or bottom of a nucleus, are those under a share of the
+    median diameter of the field's nuclei. They stay in the count.
+    """
+    result = objects.copy()
+    none = np.zeros(len(objects), bool)
+    on_border, on_first, on_last = (
+        objects[column].to_numpy(bool) if column in objects else none
+        for column in (t.ON_BORDER, t.ON_FIRST, t.ON_LAST)
+    )
     diameter = objects[t.DIAMETER].to_numpy(np.float64)
     whole = diameter >= settings.min_diameter_um
     usual = float(np.median(diameter[whole])) if whole.any() else np.nan
-    result[t.IN_FRAME] = frame[pixel]
-    result[t.IN_TISSUE] = tissue[pixel]
     result[t.CAP] = diameter < settings.cap_fraction * usual
     values = objects[list(needed)].to_numpy(np.float64)
     applies = {
-        "outside_frame": ~frame[pixel],
-        "outside_tissue": ~tissue[pixel],
-        "too_small": ~whole,
+        "outside_frame": ~objects[t.IN_FRAME].to_numpy(bool),
+        "on_border": on_border,
+        "on_first_plane": on_first,
+        "outside_tissue": ~objects[t.IN_TISSUE].to_numpy(bool),
+        # What the last plane cuts may be as large as any.
+        "too_small": ~whole & ~on_last,
         # Unknown saturation (NaN) compares as not saturated.
         "saturated": objects[t.SATURATED].to_numpy(np.float64) > settings.max_saturated,
         "not_measurable": ~np.isfinite(values).all(axis=1),
     }
     words = np.full(len(objects), "", dtype=object)
     for word in reversed(PRECEDENCE):
-        words[applies[word]] = word
+        if word in applies:  # the others need the cells' calls
+            words[applies[word]] = word
     result[t.EVALUABLE] = words == ""
     result[t.EXCLUSION] = words
     result[t.EXCLUSION] = result[t.EXCLUSION].astype("str")

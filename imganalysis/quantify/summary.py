@@ -49,6 +49,8 @@ class Counts:
         alone would put there, at the limit of blank of the gates; NaN where it is unknown.
     ungated
         (field, marker) pairs without a gate.
+    unmerged
+        As `called`, every fragment counted as a cell; None where that is not known.
     """
 
     called: pd.DataFrame
@@ -57,6 +59,7 @@ class Counts:
     bounds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     false_positives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ungated: frozenset[tuple[str, str]] = frozenset()
+    unmerged: pd.DataFrame | None = None
 
 
 def tally(
@@ -225,6 +228,8 @@ def fraction_row(
     row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
     row[f"{name}_uncapped"] = NAN if reason else ratio(counts.uncapped)
+    apart = counts.unmerged
+    row[f"{name}_unmerged"] = NAN if reason or apart is None else ratio(apart)
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in markers:

@@ -68,12 +68,18 @@ def test_each_exclusion():
 
 def test_the_first_reason_counts():
     everything = {t.X: [49.0], t.DIAMETER: [1.0], t.SATURATED: [1.0], "a_ring_mean": [np.nan]}
-    mended = [{t.X: [35.0]}, {t.X: [25.0]}, {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}]
-    for i, word in enumerate(PRECEDENCE):
-        found = judged(objects(**everything), needed=["a_ring_mean"])[t.EXCLUSION]
+    border = {t.ON_BORDER: [True], t.ON_FIRST: [True]}
+    mended = [
+        {t.X: [35.0]}, {t.ON_BORDER: [False]}, {t.ON_FIRST: [False]}, {t.X: [25.0]},
+        {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}, {"a_ring_mean": [1.0]},
+    ]  # fmt: skip
+    *words, last = PRECEDENCE
+    assert last == "engulfed_debris"  # needs the cells' calls
+    for word, better in zip([*words, ""], [*mended, {}], strict=True):
+        table = objects(**everything)
+        found = judged(table, needed=["a_ring_mean"], border=pd.DataFrame(border))[t.EXCLUSION]
         assert found.tolist() == [word]
-        if i < len(mended):
-            everything |= mended[i]
+        (border if set(better) & set(border) else everything).update(better)
 
 
 def test_unknown_saturation_excludes_nothing():
