@@ -10,6 +10,7 @@ catch it, and each says who can mend it::
     ├── StudyError (ValueError)            the caller: a study folder or its manifest
     ├── GatesError (ValueError)            the caller: a gates file
     ├── LabelsError (ValueError)           the caller: a label image
+    ├── AnnotationsError (ValueError)      the caller: a file of outlines
     ├── TableError (ValueError)            the caller: a table
     ├── ModelError (ValueError)            the caller: a file of network weights
     ├── ImageError (ValueError)            the file: an image that cannot be analysed
@@ -81,6 +82,12 @@ class LabelsError(ImganalysisError, ValueError):
     """A label image is no label image, or does not fit its field. The caller can mend it."""
 
     reason = "labels"
+
+
+class AnnotationsError(ImganalysisError, ValueError):
+    """A file of outlines is damaged, or does not fit its field. The caller can mend it."""
+
+    reason = "annotations"
 
 
 class TableError(ImganalysisError, ValueError):

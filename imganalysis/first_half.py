@@ -16,6 +16,7 @@ from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
+from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.segment import (
     check_labels,
     expand_cells,
@@ -27,6 +28,8 @@ from imganalysis.segment import (
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -62,6 +65,8 @@ class Measured:
         Name -> value, for ``fields.csv``.
     flags
         Fixed words.
+    space
+        What distances in the field need to know.
     """
 
     objects: pd.DataFrame
@@ -73,6 +78,7 @@ class Measured:
     grid: NDArray[Any]
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    space: FieldSpace | None = None
 
 
 def measure_stack(
@@ -84,6 +90,7 @@ def measure_stack(
     nuclei: NDArray[Any] | None = None,
     allow_black: bool = False,
     threads: int = 1,
+    drawn: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -103,6 +110,8 @@ def measure_stack(
         Whether channels other than the nuclei may be black, as in a single stain control.
     threads
         That finding nuclei may use; the result does not depend on it.
+    drawn
+        (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``exclude``.
 
     Raises
     ------
@@ -140,7 +149,13 @@ def measure_stack(
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
     objects, needed = _measured(compartments, seen, panel, spacing, settings)
-    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
+    drawn = drawn or {}
+    left_out = drawn.get("exclude")
+    if left_out is not None:
+        tissue = tissue & ~left_out
+    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed, left_out)
+    space = field_space(tissue & frame, frame, (dy, dx), drawn)
+    objects = place_objects(objects, (dy, dx), space.frame_um, drawn)
     if objects.empty:
         flags.append("no_nuclei")
     facts = {
@@ -160,6 +175,7 @@ def measure_stack(
         area_grid(tissue & frame, (dy, dx)),
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
+        space,
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from imganalysis import __version__
 from imganalysis import tables as t
+from imganalysis.annotations import drawn_masks
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
@@ -25,6 +26,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_field
 from imganalysis.quantify.biopsies import biopsy_table
+from imganalysis.quantify.spatial import check_pairs, space_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
+    from imganalysis.quantify.window import FieldSpace
     from imganalysis.study import Field, Study
 
 Progress = Callable[[str, int, int], None]
@@ -91,6 +94,8 @@ class FieldResult:
         Why it was not analysed: a fixed word, and what to do.
     trace
         For developers, where something unforeseen was raised.
+    space
+        What distances in the field need to know; None where it was not analysed.
     """
 
     field: Field
@@ -101,6 +106,7 @@ class FieldResult:
     reason: str = ""
     message: str = ""
     trace: str = ""
+    space: FieldSpace | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class StudyResult:
     exclusions: pd.DataFrame
     cells: dict[str, pd.DataFrame]  # field -> one row per object; of controls without classes
     gates: tuple[Gate, ...]
+    space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
     @property
     def n_failed(self) -> int:
@@ -130,6 +137,7 @@ def analyse_field(task: Task) -> FieldResult:
         digest = file_hash(where.path)
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
+        drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
         seen = measure_stack(
             stack,
             task.panel,
@@ -138,6 +146,7 @@ def analyse_field(task: Task) -> FieldResult:
             nuclei=nuclei,
             allow_black=where.role == "single_stain",  # all but one of its channels are
             threads=task.threads,
+            drawn=drawn,
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
@@ -154,8 +163,8 @@ def analyse_field(task: Task) -> FieldResult:
             message=f"{where.path}: {type(error).__name__}: {error}; please report this",
             trace=traceback.format_exc(),
         )
-    facts = {**seen.facts, "sha256": digest}
-    return FieldResult(where, seen.objects, seen.grid, facts, seen.flags)
+    facts = {**seen.facts, "sha256": digest, "annotations": ";".join(drawn)}
+    return FieldResult(where, seen.objects, seen.grid, facts, seen.flags, space=seen.space)
 
 
 def _died(task: Task) -> FieldResult:
@@ -184,6 +193,7 @@ def analyse_study(
     """
     by_name = {r.field.name: r for r in results}
     done = [by_name[f.name] for f in study.fields if f.name in by_name]
+    spaces = {r.field.name: r.space for r in done if r.space is not None}
     objects = {r.field.name: _placed(r.field, r.objects) for r in done if r.objects is not None}
     judged = judge(
         objects,
@@ -193,6 +203,7 @@ def analyse_study(
         settings,
         gates,
         _scopes(study),
+        spaces,
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
@@ -208,7 +219,17 @@ def analyse_study(
         name: judged.tables.get(name, table.assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()
     }
-    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates)
+    space = space_table(
+        samples,
+        judged.tables,
+        spaces if settings.space.table else {},
+        judged.region_mm2,
+        judged.counts.ungated,
+        study.panels,
+        settings.space,
+        settings.summary,
+    )
+    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space)
 
 
 def _placed(where: Field, objects: pd.DataFrame) -> pd.DataFrame:
@@ -238,6 +259,7 @@ def check_run(
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     check_given(study, settings)
     check_method(settings)
+    check_pairs(study.panels.values(), settings.space)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     if gates_file is None:
         return None
@@ -316,6 +338,7 @@ def run_study(
             biopsies=result.biopsies,
             fields=result.fields,
             exclusions=result.exclusions,
+            space=result.space if settings.space.table else None,
             cells=result.cells,
             cells_csv=settings.output.cells_csv,
         )

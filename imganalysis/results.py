@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from imganalysis.settings import Settings
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
+SPACE = "space.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
-NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
+NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
 """Key of run.json by which results are known for ours."""
@@ -234,6 +235,7 @@ def write_tables(
     biopsies: pd.DataFrame,
     fields: pd.DataFrame,
     exclusions: pd.DataFrame,
+    space: pd.DataFrame | None = None,
     cells: dict[str, pd.DataFrame],
     cells_csv: bool,
 ) -> None:
@@ -245,6 +247,8 @@ def write_tables(
         Of the results.
     biopsies, fields, exclusions
         One row per biopsy, field, and reason of exclusion in a field.
+    space
+        One row per biopsy and measure of where cells lie, if wanted.
     cells
         field -> one row per object.
     cells_csv
@@ -253,6 +257,8 @@ def write_tables(
     write_csv(folder / BIOPSIES, biopsies)
     write_csv(folder / FIELDS, fields)
     write_csv(folder / EXCLUSIONS, exclusions)
+    if space is not None:
+        write_csv(folder / SPACE, space)
     write_xlsx(
         folder / WORKBOOK, {"biopsies": biopsies, "fields": fields, "exclusions": exclusions}
     )

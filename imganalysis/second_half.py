@@ -16,6 +16,7 @@ from imganalysis.classify.gates_file import adopt_gates
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
+from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
+    from imganalysis.quantify.window import FieldSpace
     from imganalysis.settings import Settings
 
 GATE_CONTROLS = ("secondary_only", "isotype")
@@ -47,7 +49,7 @@ class Judged:
     excluded
         Objects per field and reason of exclusion, of controls too.
     region_mm2
-        Field -> counted area of the region, of panels that have one.
+        Field -> counted area of each region, where it can be had.
     gates
         The gates that were used.
     no_negatives
@@ -58,7 +60,7 @@ class Judged:
     tables: dict[str, pd.DataFrame]
     counts: Counts
     excluded: pd.DataFrame
-    region_mm2: dict[str, float]
+    region_mm2: dict[str, dict[str, float]]
     gates: tuple[Gate, ...]
     no_negatives: frozenset[tuple[str, str]]
 
@@ -71,6 +73,7 @@ def judge(
     settings: Settings,
     gates: Sequence[Gate] | None = None,
     scopes: Sequence[tuple[str, str, str]] = (),
+    spaces: Mapping[str, FieldSpace] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, classify cells and count them.
@@ -93,6 +96,8 @@ def judge(
     scopes
         (panel, batch, acquisition) of fields that were not analysed: a gate for them is no
         mistake.
+    spaces
+        Field -> what distances in it need to know, outlined tumours among it.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -109,7 +114,7 @@ def judge(
         mine = places[places[t.PANEL] == name]
         if not mine.empty:
             found = _together(objects, mine)
-            parts.append(_judge_panel(found, mine, panel, used, grids, settings))
+            parts.append(_judge_panel(found, mine, panel, used, grids, spaces or {}, settings))
     cells = [part.cells for part in parts]
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
@@ -142,6 +147,7 @@ def _judge_panel(
     panel: Panel,
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
+    spaces: Mapping[str, FieldSpace],
     settings: Settings,
 ) -> Part:
     band = settings.gating.indeterminate_band
@@ -149,9 +155,14 @@ def _judge_panel(
     calls = call_cells(cells, panel, gates, band)
     called = pd.concat([cells, calls], axis=1)
     regions = _regions(called, panel, {name: grids[name] for name in fields[t.FIELD]})
-    region_mm2 = {name: float(grids[name][mask].sum()) / 1e6 for name, mask in regions.items()}
+    regions |= outlined({name: spaces.get(name) for name in fields[t.FIELD]})
+    margin = settings.space.margin_um
+    region_mm2 = {
+        name: region_areas(mask, grids[name], margin, spaces.get(name))
+        for name, mask in regions.items()
+    }
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
-    table = pd.concat([called, contexts], axis=1)
+    table = with_regions(pd.concat([called, contexts], axis=1), regions, spaces, margin)
     result = classify_cells(table, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
     mask = table[t.EVALUABLE].to_numpy(dtype=bool)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from imganalysis.errors import SettingsError
 from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
+from imganalysis.settings_space import Space
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Settings(Model):
     measuring: Measuring = Measuring()
     gating: Gating = Gating()
     summary: Summary = Summary()
+    space: Space = Space()
     output: Output = Output()
 
 

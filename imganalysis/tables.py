@@ -35,9 +35,15 @@ EVALUABLE = "evaluable"
 EXCLUSION = "exclusion"
 PHENOTYPE = "phenotype"
 WHY = "why"
+REGION = "region"
+MARGIN_DISTANCE, MARGIN_CENSORED = "margin_distance_um", "margin_censored"
+BORDER_DISTANCE, VESSEL_DISTANCE = "border_distance_um", "vessel_distance_um"
 
 GRID_UM = 4.0
 """Side of a square of the coarse grid on which areas and regions are told, um."""
+
+REGION_AREAS = {"region_mm2": "tumour", "margin_mm2": "margin", "stroma_mm2": "stroma"}
+"""Columns of the area of each region."""
 
 CELL_COLUMNS: dict[str, str] = {
     FIELD: "name of the field of view",
@@ -67,6 +73,12 @@ CELL_COLUMNS: dict[str, str] = {
     EXCLUSION: "why not counted, else empty",
     PHENOTYPE: "class, or unresolved",
     WHY: "the calls and the rule that gave the class",
+    BORDER_DISTANCE: "um to where nothing is counted: the frame's side, or what was left out",
+    VESSEL_DISTANCE: "um to the edge of the nearest outlined vessel, 0 inside; only where vessels "
+    "are outlined",
+    REGION: "tumour, margin (the band around it) or stroma; empty where it cannot be had",
+    MARGIN_DISTANCE: "um to the tumour's margin, negative inside; empty where the field shows none",
+    MARGIN_CENSORED: "the field's border is nearer than the margin",
 }
 
 # Calls and classes that every panel shares.
@@ -80,6 +92,7 @@ EXCLUSIONS: dict[str, str] = {
     "outside_tissue": "centroid outside the tissue",
     "saturated": "too many clipped pixels in the nucleus",
     "not_measurable": "no finite value in the nucleus or its ring",
+    "annotated_out": "centroid in what a person outlined to be left out",
 }
 
 
@@ -122,8 +135,15 @@ REASONS: dict[str, str] = {
     "no_evaluable_tumour": "no evaluable tumour cell, or no more than false calls alone would give",
     "no_defined_lymphocytes": "no cell of the denominator, or no more than false calls would give",
     "empty_denominator": "no cell of the denominator, or no more than false calls would give",
+    "no_tumour_region": "the panel has no marker of tumour, and no tumour is outlined",
+    "no_vessels": "no vessel is outlined",
+    "no_area": "no counted tissue in the region",
+    "no_cells": "no cell of the class",
+    "too_few_cells": "fewer cells than the test needs, in fields with at least two",
+    "censored": "the border is nearer than what is looked for, for too many cells",
 }
-"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value."""
+"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value, and of
+space.csv."""
 
 
 def measure_column(marker: str, compartment: str, statistic: str) -> str:

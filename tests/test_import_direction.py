@@ -18,7 +18,8 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables panel panel_check panel_fractions panel_match settings settings_base methods "
+    "tables panel panel_check panel_fractions panel_match settings settings_base settings_space "
+    "methods "
     "stack".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
@@ -26,7 +27,7 @@ AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline opening reading preparing first_half second_half counting field_table pictures "
-    "results training_data annotated evaluating segmenting".split()
+    "results training_data annotated annotations evaluating segmenting".split()
 )
 READING = frozenset({"io"})
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from imganalysis.settings import Measuring
 
-PRECEDENCE = ("outside_frame", "outside_tissue", "too_small", "saturated", "not_measurable")
+PRECEDENCE = (
+    "outside_frame", "annotated_out", "outside_tissue", "too_small", "saturated",
+    "not_measurable",
+)  # fmt: skip
 """An object has one reason, the first that applies.
 
 What lies outside the frame belongs to another field or to none, so it says nothing about this
@@ -84,6 +87,7 @@ def evaluate(
     spacing_um: tuple[float, ...],
     settings: Measuring,
     needed: Sequence[str] = (),
+    left_out: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Say of each object whether it is counted, and if not, why.
 
@@ -99,6 +103,8 @@ def evaluate(
         Limits.
     needed
         Columns of measurements without which an object says nothing.
+    left_out
+        (Y, X) bool, what a person outlined to be left out.
 
     Returns
     -------
@@ -134,6 +140,7 @@ def evaluate(
     values = objects[list(needed)].to_numpy(np.float64)
     applies = {
         "outside_frame": ~frame[pixel],
+        "annotated_out": np.zeros(len(objects), bool) if left_out is None else left_out[pixel],
         "outside_tissue": ~tissue[pixel],
         "too_small": ~whole,
         # Unknown saturation (NaN) compares as not saturated.

@@ -24,6 +24,7 @@ def fields_of(n: int, panel: str = "apoptosis", **extra: Any) -> pd.DataFrame:
     row = {
         "biopsy": "P01", "patient": "P01", "lesion": "1", "week": "1", "section": "1",
         "panel": panel, "status": "analysed", "tissue_mm2": 0.05, "region_mm2": 0.02,
+        "margin_mm2": 0.01, "stroma_mm2": 0.02,
         "flags": "", **{f"n_{word}": 0 for word in t.EXCLUSIONS}, **extra,
     }  # fmt: skip
     return pd.DataFrame([{t.FIELD: f"{panel}{i}", **row} for i in range(n)])
