@@ -294,9 +294,9 @@ def _polygons(
             "with a polygon, brush, rectangle or ellipse"
         )
     coordinates = geometry.get("coordinates")
-    parts = [coordinates] if form == "Polygon" else coordinates
-    if not isinstance(parts, list) or not parts:
+    if not isinstance(coordinates, list) or not coordinates:
         raise AnnotationsError(f"{where}: a {form} without coordinates")
+    parts = [coordinates] if form == "Polygon" else coordinates
     polygons = []
     for part in parts:
         if not isinstance(part, list) or not part:

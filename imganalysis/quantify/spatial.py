@@ -34,7 +34,7 @@ COLUMNS: dict[str, str] = {
     "panel": "name of the panel",
     "measure": "what is given (below)",
     "class": "of which cells; `A+B` are classes taken together",
-    "to": "towards, or among, which cells; `tissue` are places spread over the counted tissue",
+    "to": "towards, or among, which cells; `tissue` are random places in the counted tissue",
     "region": "tumour, margin or stroma; empty for all tissue",
     "value": "see the measure",
     "lo": "lower end of the interval",

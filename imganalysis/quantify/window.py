@@ -38,7 +38,7 @@ class FieldSpace:
     tumour
         (Y, X) bool, an outlined tumour on the coarse grid; None where none is outlined.
     reference
-        (N, 2) places spread evenly over the counted tissue: distance to the nearest outlined
+        (N, 2) random places in the counted tissue: distance to the nearest outlined
         vessel, and to the field's border; None where no vessel is outlined.
     """
 
@@ -165,13 +165,11 @@ def _distance_to(
 def _reference(
     counted: NDArray[np.bool_], vessel: NDArray[np.bool_], spacing_um: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """Distances to vessels and to the border, at places spread evenly over the tissue."""
+    """Distances to vessels and to the border, at random places in the tissue."""
     rows, columns = np.nonzero(counted & ~vessel)
-    # Every n-th of the pixels in an order that visits rows and columns evenly.
-    step = max(1, len(rows) // REFERENCE_POINTS)
-    spread = (rows * 0.7548776662466927 + columns * 0.5698402909980532) % 1.0
-    order = np.argsort(spread, kind="stable")
-    chosen = np.sort(order[::step])
+    rng = np.random.default_rng(len(rows))  # the same mask, the same places
+    n = min(len(rows), REFERENCE_POINTS)
+    chosen = np.sort(rng.choice(len(rows), n, replace=False, shuffle=False))
     points = np.stack([rows[chosen] * spacing_um[0], columns[chosen] * spacing_um[1]], axis=1)
     field_um = _in_um((0, counted.shape[0], 0, counted.shape[1]), spacing_um)
     near = border_distance(points.astype(np.float64), field_um)
