@@ -37,7 +37,7 @@ class Part:
     possible: NDArray[np.bool_]  # (counted, classes)
     moved: dict[str, tuple[pd.DataFrame, pd.DataFrame]]  # marker -> counted cells, gate moved
     at_risk: dict[str, NDArray[np.bool_]]  # marker -> (counted, classes), were it positive
-    region_mm2: dict[str, float]
+    region_mm2: dict[str, dict[str, float]]  # field -> area of each region
 
 
 def count_cells(

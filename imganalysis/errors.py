@@ -11,6 +11,7 @@ catch it, and each says who can mend it::
     ├── GatesError (ValueError)            the caller: a gates file
     ├── CalibrationError (ValueError)      the caller: controls that calibrate, or their file
     ├── LabelsError (ValueError)           the caller: a label image
+    ├── AnnotationsError (ValueError)      the caller: a file of outlines
     ├── TableError (ValueError)            the caller: a table
     ├── ModelError (ValueError)            the caller: a file of network weights
     ├── ImageError (ValueError)            the file: an image that cannot be analysed
@@ -88,6 +89,12 @@ class LabelsError(ImganalysisError, ValueError):
     """A label image is no label image, or does not fit its field. The caller can mend it."""
 
     reason = "labels"
+
+
+class AnnotationsError(ImganalysisError, ValueError):
+    """A file of outlines is damaged, or does not fit its field. The caller can mend it."""
+
+    reason = "annotations"
 
 
 class TableError(ImganalysisError, ValueError):

@@ -25,6 +25,7 @@ FACTS = (
     "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_cells",
     "n_evaluable", "n_apoptotic", "fragments_per_apoptotic", "ghost_n", "ghost_area_mm2",
     "field_mm2", "frame_mm2", "tissue_mm2", "seen_um", "volume_mm3", "nuclear_contrast", "focus",
+    "annotations",
     "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
@@ -42,7 +43,7 @@ def field_table(
     study: Study,
     results: Sequence[FieldResult],
     counts: Counts,
-    region_mm2: Mapping[str, float],
+    region_mm2: Mapping[str, Mapping[str, float]],
     excluded: pd.DataFrame,
 ) -> pd.DataFrame:
     """Table of every field of a study, also of those not analysed.
@@ -57,7 +58,7 @@ def field_table(
         Evaluable cells per field and class; a class that the field's panel does not have, or
         that a marker without a gate decides on, is empty.
     region_mm2
-        Field -> counted area of the region.
+        Field -> counted area of each region.
     excluded
         Objects per field and reason of exclusion.
     """
@@ -65,7 +66,8 @@ def field_table(
     rows = [_row(study, field, by_name.get(field.name)) for field in study.fields]
     table = pd.DataFrame(rows)
     names = table[t.FIELD]
-    table["region_mm2"] = [region_mm2.get(name, float("nan")) for name in names]
+    for column, region in t.REGION_AREAS.items():
+        table[column] = [region_mm2.get(name, {}).get(region, float("nan")) for name in names]
     known = _known(counts, study, by_name)
     for part in (excluded.add_prefix("n_"), known.add_prefix("n_class_")):
         aligned = part.reindex(names).reset_index(drop=True)

@@ -19,6 +19,7 @@ from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
 from imganalysis.quantify.sections import seen_um
+from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.segment import (
     check_labels,
     expand_cells,
@@ -30,6 +31,8 @@ from imganalysis.segment import (
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -68,6 +71,8 @@ class Measured:
         Fixed words.
     signs
         Possible fragments, and ghosts.
+    space
+        What distances in the field need to know.
     """
 
     objects: pd.DataFrame
@@ -80,6 +85,7 @@ class Measured:
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     signs: Signs = Signs()
+    space: FieldSpace | None = None
 
 
 def measure_stack(
@@ -92,6 +98,7 @@ def measure_stack(
     allow_black: bool = False,
     threads: int = 1,
     calibration: Calibration | None = None,
+    drawn: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -113,6 +120,8 @@ def measure_stack(
         That finding nuclei may use; the result does not depend on it.
     calibration
         Of the field's panel, batch and acquisition; nothing is corrected if not given.
+    drawn
+        (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``exclude``.
 
     Raises
     ------
@@ -152,12 +161,20 @@ def measure_stack(
     guard_um = guard_of(settings.measuring.guard_um, settings.counting)
     frame = guard_mask(shape, (dy, dx), guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
+    drawn = drawn or {}
+    left_out = drawn.get("exclude")
+    if left_out is not None:
+        tissue = tissue & ~left_out
     cleaned = without_background(images, panel, spacing, settings)
     objects, needed = _measured(compartments, seen, cleaned, panel, spacing)
     border = at_border(labels, frame, settings.counting)
-    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed, border)
+    objects = evaluate(
+        objects, tissue, frame, spacing, settings.measuring, needed, border, left_out
+    )
     if settings.counting.frame == "clear_border":
         flags.append(BIASED)
+    space = field_space(tissue & frame, frame, (dy, dx), drawn)
+    objects = place_objects(objects, (dy, dx), space.frame_um, drawn)
     if objects.empty:
         flags.append("no_nuclei")
     facts = {
@@ -184,6 +201,7 @@ def measure_stack(
             (labels, cells), cleaned, (tissue, frame), objects, panel, spacing,
             frame_box(frame, spacing), settings.counting,
         ),
+        space,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imganalysis.annotations import attach_annotations
 from imganalysis.errors import OutputError, StudyError
 from imganalysis.panel import builtin_panels, check_together, choose_panel, load_panel
 from imganalysis.settings import Settings
@@ -62,7 +63,8 @@ def open_study(
         choose_panel=choose_panel if len(loaded) > 1 else None,
         use_manifest=use_manifest,
     )
-    return replace(study, fields=tuple(_settled(field, study) for field in study.fields))
+    settled = replace(study, fields=tuple(_settled(field, study) for field in study.fields))
+    return attach_annotations(settled)
 
 
 def _list(

@@ -24,7 +24,7 @@ TAKEN = frozenset(
         "biopsy", "patient", "lesion", "week", "n_fields", "n_fields_failed", "n_unresolved",
         "n_objects", "n_cells", "n_apoptotic", "fragments_per_apoptotic", "ghost_n",
         "ghost_area_mm2",
-        "tissue_mm2", "region_mm2", "deff", "icc", "ci_method", "death_marker_form", "flags",
+        "tissue_mm2", *t.REGION_AREAS, "deff", "icc", "ci_method", "death_marker_form", "flags",
         "reason", *(f"n_{word}" for word in t.EXCLUSIONS),
     }
 )  # fmt: skip

@@ -17,6 +17,7 @@ import pandas as pd
 
 from imganalysis import __version__
 from imganalysis import tables as t
+from imganalysis.annotations import drawn_masks
 from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
 from imganalysis.calibration_file import read_calibrations, write_calibrations
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
@@ -30,6 +31,7 @@ from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.merging import number_cells
+from imganalysis.quantify.spatial import check_pairs, space_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
+    from imganalysis.quantify.window import FieldSpace
     from imganalysis.study import Field, Study
 
 Progress = Callable[[str, int, int], None]
@@ -102,6 +105,8 @@ class FieldResult:
         For developers, where something unforeseen was raised.
     signs
         Possible fragments, and ghosts.
+    space
+        What distances in the field need to know; None where it was not analysed.
     """
 
     field: Field
@@ -113,6 +118,7 @@ class FieldResult:
     message: str = ""
     trace: str = ""
     signs: Signs = Signs()
+    space: FieldSpace | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ class StudyResult:
     exclusions: pd.DataFrame
     cells: dict[str, pd.DataFrame]  # field -> one row per object; of controls without classes
     gates: tuple[Gate, ...]
+    space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
     @property
     def n_failed(self) -> int:
@@ -145,6 +152,7 @@ def analyse_field(task: Task) -> FieldResult:
             return FieldResult(where, facts={**shown.facts, "sha256": digest}, flags=shown.flags)
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
+        drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
         seen = measure_stack(
             stack,
             task.panel,
@@ -153,6 +161,7 @@ def analyse_field(task: Task) -> FieldResult:
             nuclei=nuclei,
             threads=task.threads,
             calibration=task.calibration,
+            drawn=drawn,
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
@@ -172,10 +181,12 @@ def analyse_field(task: Task) -> FieldResult:
             message=f"{where.path}: {type(error).__name__}: {error}; please report this",
             trace=traceback.format_exc(),
         )
-    facts = {**seen.facts, "sha256": digest}
+    facts = {**seen.facts, "sha256": digest, "annotations": ";".join(drawn)}
     flag = FLAGS.get(facts.get("bleedthrough", ""))
     flags = (*seen.flags, flag) if flag else seen.flags
-    return FieldResult(where, seen.objects, seen.grid, facts, flags, signs=seen.signs)
+    return FieldResult(
+        where, seen.objects, seen.grid, facts, flags, signs=seen.signs, space=seen.space
+    )
 
 
 def _died(task: Task) -> FieldResult:
@@ -204,6 +215,7 @@ def analyse_study(
     """
     by_name = {r.field.name: r for r in results}
     done = [by_name[f.name] for f in study.fields if f.name in by_name]
+    spaces = {r.field.name: r.space for r in done if r.space is not None}
     objects = {r.field.name: _placed(r.field, r.objects) for r in done if r.objects is not None}
     judged = judge(
         objects,
@@ -214,6 +226,7 @@ def analyse_study(
         gates,
         _scopes(study),
         {r.field.name: r.signs for r in done},
+        spaces,
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
@@ -235,7 +248,17 @@ def analyse_study(
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()
     }
-    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates)
+    space = space_table(
+        samples,
+        judged.tables,
+        spaces if settings.space.table else {},
+        judged.region_mm2,
+        judged.counts.ungated,
+        study.panels,
+        settings.space,
+        settings.summary,
+    )
+    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space)
 
 
 def _placed(where: Field, objects: pd.DataFrame) -> pd.DataFrame:
@@ -266,6 +289,7 @@ def check_run(
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     check_given(study, settings)
     check_method(settings)
+    check_pairs(study.panels.values(), settings.space)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     check_calibration(study, settings, read_calibrations(calibration_file, study.panels))
     if gates_file is None:
@@ -364,6 +388,7 @@ def run_study(
             biopsies=result.biopsies,
             fields=result.fields,
             exclusions=result.exclusions,
+            space=result.space if settings.space.table else None,
             cells=result.cells,
             cells_csv=settings.output.cells_csv,
         )

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from imganalysis.settings import Settings
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
+SPACE = "space.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
 DEATH = "death"
 NAMES = (
-    BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
+    BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
     OVERLAYS, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
@@ -244,6 +245,7 @@ def write_tables(
     biopsies: pd.DataFrame,
     fields: pd.DataFrame,
     exclusions: pd.DataFrame,
+    space: pd.DataFrame | None = None,
     cells: dict[str, pd.DataFrame],
     cells_csv: bool,
 ) -> None:
@@ -255,6 +257,8 @@ def write_tables(
         Of the results.
     biopsies, fields, exclusions
         One row per biopsy, field, and reason of exclusion in a field.
+    space
+        One row per biopsy and measure of where cells lie, if wanted.
     cells
         field -> one row per object.
     cells_csv
@@ -263,6 +267,8 @@ def write_tables(
     write_csv(folder / BIOPSIES, biopsies)
     write_csv(folder / FIELDS, fields)
     write_csv(folder / EXCLUSIONS, exclusions)
+    if space is not None:
+        write_csv(folder / SPACE, space)
     write_xlsx(
         folder / WORKBOOK, {"biopsies": biopsies, "fields": fields, "exclusions": exclusions}
     )

@@ -17,6 +17,7 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
+from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
+    from imganalysis.quantify.window import FieldSpace
     from imganalysis.settings import Settings
 
 GATE_CONTROLS = ("secondary_only", "isotype")
@@ -48,7 +50,7 @@ class Judged:
     excluded
         Objects per field and reason of exclusion, of controls too.
     region_mm2
-        Field -> counted area of the region, of panels that have one.
+        Field -> counted area of each region, where it can be had.
     gates
         The gates that were used.
     no_negatives
@@ -63,7 +65,7 @@ class Judged:
     tables: dict[str, pd.DataFrame]
     counts: Counts
     excluded: pd.DataFrame
-    region_mm2: dict[str, float]
+    region_mm2: dict[str, dict[str, float]]
     gates: tuple[Gate, ...]
     no_negatives: frozenset[tuple[str, str]]
     numbers: dict[str, dict[str, float]]
@@ -79,6 +81,7 @@ def judge(
     gates: Sequence[Gate] | None = None,
     scopes: Sequence[tuple[str, str, str]] = (),
     signs: Mapping[str, Signs] | None = None,
+    spaces: Mapping[str, FieldSpace] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -103,6 +106,8 @@ def judge(
         mistake.
     signs
         Field -> possible fragments, and ghosts.
+    spaces
+        Field -> what distances in it need to know, outlined tumours among it.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -120,7 +125,7 @@ def judge(
         mine = places[places[t.PANEL] == name]
         if not mine.empty:
             found = _together(merged.cells, mine)
-            part, regions = _judge_panel(found, mine, panel, used, grids, settings)
+            part, regions = _judge_panel(found, mine, panel, used, grids, spaces or {}, settings)
             parts.append(part)
             pieces = _together(merged.objects, mine)
             many = len(pieces) > len(found)
@@ -163,12 +168,19 @@ def _judge_panel(
     panel: Panel,
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
+    spaces: Mapping[str, FieldSpace],
     settings: Settings,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
     band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
-    table, result, regions = _classified(cells, panel, gates, own, settings)
-    region_mm2 = {name: float(grids[name][mask].sum()) / 1e6 for name, mask in regions.items()}
+    drawn = outlined({name: spaces.get(name) for name in own})
+    table, result, regions = _classified(cells, panel, gates, own | drawn, settings)
+    margin = settings.space.margin_um
+    region_mm2 = {
+        name: region_areas(mask, grids[name], margin, spaces.get(name))
+        for name, mask in regions.items()
+    }
+    table = with_regions(table, regions, spaces, margin)
     mask = table[t.EVALUABLE].to_numpy(dtype=bool)
     counted = table[mask]
     moved, at_risk = {}, {}

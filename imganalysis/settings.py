@@ -13,6 +13,7 @@ from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.settings_calibration import Calibrating
 from imganalysis.settings_counting import Counting
+from imganalysis.settings_space import Space
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class Settings(Model):
     counting: Counting = Counting()
     gating: Gating = Gating()
     summary: Summary = Summary()
+    space: Space = Space()
     output: Output = Output()
 
 

@@ -34,6 +34,7 @@ RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
 SATURATED = "saturated_fraction"
 IN_FRAME = "in_frame"
 IN_TISSUE = "in_tissue"
+LEFT_OUT = "left_out"
 ON_BORDER = "on_border"
 ON_FIRST, ON_LAST = "on_first_plane", "on_last_plane"
 CAP = "cap"
@@ -47,9 +48,15 @@ LABEL_A, LABEL_B = "label_a", "label_b"
 DIAMETER_A, DIAMETER_B = "equivalent_diameter_a_um", "equivalent_diameter_b_um"
 GAP, HULL, UNION_SOLIDITY = "gap_um", "hull_diameter_um", "union_solidity"
 DNA, BRIDGE, COMPONENT = "dna_ratio", "bridge", "component_diameter_um"
+REGION = "region"
+MARGIN_DISTANCE, MARGIN_CENSORED = "margin_distance_um", "margin_censored"
+BORDER_DISTANCE, VESSEL_DISTANCE = "border_distance_um", "vessel_distance_um"
 
 GRID_UM = 4.0
 """Side of a square of the coarse grid on which areas and regions are told, um."""
+
+REGION_AREAS = {"region_mm2": "tumour", "margin_mm2": "margin", "stroma_mm2": "stroma"}
+"""Columns of the area of each region."""
 
 CELL_COLUMNS: dict[str, str] = {
     FIELD: "name of the field of view",
@@ -85,6 +92,7 @@ CELL_COLUMNS: dict[str, str] = {
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
     IN_FRAME: "centroid inside the guard frame; with the unbiased frame, a pixel inside it",
+    LEFT_OUT: "centroid in what a person outlined to be left out; only where something is",
     ON_BORDER: "reaches a line of the unbiased frame that excludes it, or the field's border "
     "where these are cleared",
     ON_FIRST: "reaches the first plane; stacks left in 3-D only",
@@ -97,6 +105,12 @@ CELL_COLUMNS: dict[str, str] = {
     FRAGMENTS: "objects that are this cell",
     PHENOTYPE: "class, or unresolved",
     WHY: "the calls and the rule that gave the class",
+    BORDER_DISTANCE: "um to where nothing is counted: the frame's side, or what was left out",
+    VESSEL_DISTANCE: "um to the edge of the nearest outlined vessel, 0 inside; only where vessels "
+    "are outlined",
+    REGION: "tumour, margin (the band around it) or stroma; empty where it cannot be had",
+    MARGIN_DISTANCE: "um to the tumour's margin, negative inside; empty where the field shows none",
+    MARGIN_CENSORED: "the field's border is nearer than the margin",
 }
 
 PAIR_COLUMNS: dict[str, str] = {
@@ -129,6 +143,7 @@ EXCLUSIONS: dict[str, str] = {
     "not_measurable": "no finite value in the nucleus or its ring",
     "engulfed_debris": "condensed body without the death marker beside a cell that looks like a "
     "macrophage",
+    "annotated_out": "centroid in what a person outlined to be left out",
 }
 
 
@@ -183,8 +198,15 @@ REASONS: dict[str, str] = {
     "diameters_unknown": "the settings give no nuclear diameter for a class that was counted",
     "thickness_unknown": "how thick the tissue is that was seen is not known",
     "empty_denominator": "no cell of the denominator, or no more than false calls would give",
+    "no_tumour_region": "the panel has no marker of tumour, and no tumour is outlined",
+    "no_vessels": "no vessel is outlined",
+    "no_area": "no counted tissue in the region",
+    "no_cells": "no cell of the class",
+    "too_few_cells": "fewer cells than the test needs, in fields with at least two",
+    "censored": "the border is nearer than what is looked for, for too many cells",
 }
-"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value."""
+"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value, and of
+space.csv."""
 
 
 def measure_column(marker: str, compartment: str, statistic: str) -> str:

@@ -122,7 +122,10 @@ def _row(
     row |= {
         # Of a field without an area (a thick stack) neither counts.
         "tissue_mm2": done["tissue_mm2"].sum(min_count=max(1, len(done))),
-        "region_mm2": done["region_mm2"].where(done["tissue_mm2"].notna()).sum(min_count=1),
+        **{
+            column: done[column].where(done["tissue_mm2"].notna()).sum(min_count=1)
+            for column in t.REGION_AREAS
+        },
     }
     for panel in panels:
         of_panel = done[done["panel"] == panel]["tissue_mm2"]

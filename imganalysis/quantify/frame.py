@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from imganalysis.settings import Measuring
 
 PRECEDENCE = (
-    "outside_frame", "on_border", "on_first_plane", "outside_tissue", "too_small", "saturated",
-    "not_measurable", "engulfed_debris",
+    "outside_frame", "on_border", "on_first_plane", "annotated_out", "outside_tissue", "too_small",
+    "saturated", "not_measurable", "engulfed_debris",
 )  # fmt: skip
 """An object has one reason, the first that applies.
 
@@ -88,6 +88,7 @@ def evaluate(
     settings: Measuring,
     needed: Sequence[str] = (),
     border: pd.DataFrame | None = None,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Say of each object whether it is counted, and if not, why.
 
@@ -106,6 +107,8 @@ def evaluate(
     border
         Columns, by the objects' pixels, that are to be added, as
         `imganalysis.quantify.borders.at_border` gives them.
+    left_out
+        (Y, X) bool, what a person outlined to be left out.
 
     Returns
     -------
@@ -127,6 +130,8 @@ def evaluate(
     )
     result[t.IN_FRAME] = frame[pixel]
     result[t.IN_TISSUE] = tissue[pixel]
+    if left_out is not None:
+        result[t.LEFT_OUT] = left_out[pixel]
     result[t.ON_BORDER] = False
     if border is not None:
         result[list(border.columns)] = border.to_numpy()
@@ -152,7 +157,7 @@ def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
     ----------
     objects
         Of one field, with ``in_frame``, ``in_tissue``, the diameter and saturation; where they
-        are there, ``on_border``, ``on_first_plane`` and ``on_last_plane``.
+        are there, ``on_border``, ``on_first_plane``, ``on_last_plane`` and ``left_out``.
     settings
         Limits.
     needed
@@ -172,9 +177,9 @@ def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
     """
     result = objects.copy()
     none = np.zeros(len(objects), bool)
-    on_border, on_first, on_last = (
+    on_border, on_first, on_last, left_out = (
         objects[column].to_numpy(bool) if column in objects else none
-        for column in (t.ON_BORDER, t.ON_FIRST, t.ON_LAST)
+        for column in (t.ON_BORDER, t.ON_FIRST, t.ON_LAST, t.LEFT_OUT)
     )
     diameter = objects[t.DIAMETER].to_numpy(np.float64)
     whole = diameter >= settings.min_diameter_um
@@ -185,6 +190,7 @@ def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
         "outside_frame": ~objects[t.IN_FRAME].to_numpy(bool),
         "on_border": on_border,
         "on_first_plane": on_first,
+        "annotated_out": left_out,
         "outside_tissue": ~objects[t.IN_TISSUE].to_numpy(bool),
         # What the last plane cuts may be as large as any.
         "too_small": ~whole & ~on_last,

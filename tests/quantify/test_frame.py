@@ -41,6 +41,10 @@ def objects(**columns) -> pd.DataFrame:
     return pd.DataFrame({name: columns.get(name, [value] * n) for name, value in usual.items()})
 
 
+LEFT_OUT = np.zeros((100, 100), bool)
+LEFT_OUT[:, :24] = LEFT_OUT[:, 80:] = True
+
+
 def judged(table: pd.DataFrame, **options) -> pd.DataFrame:
     tissue = np.ones((100, 100), bool)
     tissue[:, 60:] = False
@@ -51,17 +55,17 @@ def judged(table: pd.DataFrame, **options) -> pd.DataFrame:
 def test_each_exclusion():
     table = objects(
         **{
-            t.X: [25, 5, 35, 25, 25, 25],
-            t.DIAMETER: [8, 8, 8, 2.9, 8, 8],
-            t.SATURATED: [0.02, 0, 0, 0, 0.021, 0],
-            "a_ring_mean": [1, 1, 1, 1, 1, np.nan],
+            t.X: [25, 5, 10, 35, 25, 25, 25],
+            t.DIAMETER: [8, 8, 8, 8, 2.9, 8, 8],
+            t.SATURATED: [0.02, 0, 0, 0, 0, 0.021, 0],
+            "a_ring_mean": [1, 1, 1, 1, 1, 1, np.nan],
         }
     )
     before = table.copy()
-    result = judged(table, needed=["a_ring_mean"])
-    words = ["", "outside_frame", "outside_tissue", "too_small", "saturated", "not_measurable"]
-    assert result[t.EXCLUSION].tolist() == words
-    assert result[t.EVALUABLE].tolist() == [True] + [False] * 5
+    result = judged(table, needed=["a_ring_mean"], left_out=LEFT_OUT)
+    words = ["outside_frame", "annotated_out", "outside_tissue", "too_small", "saturated"]
+    assert result[t.EXCLUSION].tolist() == ["", *words, "not_measurable"]
+    assert result[t.EVALUABLE].tolist() == [True] + [False] * 6
     pd.testing.assert_frame_equal(table, before)
     assert set(PRECEDENCE) == set(t.EXCLUSIONS)
 
@@ -70,15 +74,19 @@ def test_the_first_reason_counts():
     everything = {t.X: [49.0], t.DIAMETER: [1.0], t.SATURATED: [1.0], "a_ring_mean": [np.nan]}
     border = {t.ON_BORDER: [True], t.ON_FIRST: [True]}
     mended = [
-        {t.X: [35.0]}, {t.ON_BORDER: [False]}, {t.ON_FIRST: [False]}, {t.X: [25.0]},
-        {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}, {"a_ring_mean": [1.0]},
+        {t.X: [41.0]}, {t.ON_BORDER: [False]}, {t.ON_FIRST: [False]}, {t.X: [35.0]},
+        {t.X: [25.0]}, {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}, {"a_ring_mean": [1.0]},
     ]  # fmt: skip
     *words, last = PRECEDENCE
     assert last == "engulfed_debris"  # needs the cells' calls
     for word, better in zip([*words, ""], [*mended, {}], strict=True):
-        table = objects(**everything)
-        found = judged(table, needed=["a_ring_mean"], border=pd.DataFrame(border))[t.EXCLUSION]
-        assert found.tolist() == [word]
+        found = judged(
+            objects(**everything),
+            needed=["a_ring_mean"],
+            border=pd.DataFrame(border),
+            left_out=LEFT_OUT,
+        )
+        assert found[t.EXCLUSION].tolist() == [word]
         (border if set(better) & set(border) else everything).update(better)
 
 

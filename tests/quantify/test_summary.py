@@ -26,6 +26,7 @@ def fields_of(n: int, panel: str = "apoptosis", **extra: Any) -> pd.DataFrame:
         "panel": panel, "status": "analysed", "tissue_mm2": 0.05, "region_mm2": 0.02,
         "n_objects": 100, "n_cells": 100, "n_apoptotic": 10, "fragments_per_apoptotic": 1.0,
         "ghost_n": 0, "ghost_area_mm2": 0.0, "seen_um": 3.0, "volume_mm3": np.nan,
+        "margin_mm2": 0.01, "stroma_mm2": 0.02,
         "flags": "", **{f"n_{word}": 0 for word in t.EXCLUSIONS}, **extra,
     }  # fmt: skip
     return pd.DataFrame([{t.FIELD: f"{panel}{i}", **row} for i in range(n)])
