@@ -16,6 +16,7 @@ from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
+from imganalysis.quantify.neighbours import compensate, contacts, neighbour_columns
 from imganalysis.segment import (
     check_labels,
     expand_cells,
@@ -58,6 +59,8 @@ class Measured:
         marker -> (Y, X) or (Z, Y, X) float32, projected, background not yet subtracted.
     grid
         Counted tissue in um2 on the coarse grid.
+    contacts
+        One row per cell and neighbour, as `imganalysis.quantify.neighbours.contacts` gives it.
     facts
         Name -> value, for ``fields.csv``.
     flags
@@ -71,6 +74,7 @@ class Measured:
     frame: NDArray[np.bool_]
     images: dict[str, NDArray[np.float32]]
     grid: NDArray[Any]
+    contacts: pd.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
@@ -139,7 +143,7 @@ def measure_stack(
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
-    objects, needed = _measured(compartments, seen, panel, spacing, settings)
+    objects, touching, needed = _measured(compartments, seen, panel, spacing, settings)
     objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
     if objects.empty:
         flags.append("no_nuclei")
@@ -158,6 +162,7 @@ def measure_stack(
         frame,
         images,
         area_grid(tissue & frame, (dy, dx)),
+        touching,
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
     )
@@ -169,8 +174,8 @@ def _measured(
     panel: Panel,
     spacing: tuple[float, ...],
     settings: Settings,
-) -> tuple[pd.DataFrame, list[str]]:
-    """Measure all markers above the background; names the columns that gates are set on."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Measure all markers above the background; gives the contacts and the gated columns too."""
     cleaned = without_background(seen.images, panel, spacing, settings)
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
@@ -178,11 +183,20 @@ def _measured(
         np.stack(list(cleaned.values())),
         list(cleaned),
         spacing,
-        extra=gated,
+        extra=[names for names in gated if names[2] != t.COMPENSATED],
         clipped=seen.clipped,
         solidity=True,
     )
-    return objects, [t.measure_column(*names) for names in gated]
+    cells, told = compartments["cell"], settings.neighbours
+    markers = {c.marker: cleaned[c.marker] for c in panel.gated}
+    touching = contacts(
+        cells, compartments["ring"], markers, spacing, gap_um=told.gap_um, arc_um=told.arc_um
+    )
+    objects = objects.join(neighbour_columns(objects, touching, list(markers)))
+    given_back = {marker: cleaned[marker] for marker, _, s in gated if s == t.COMPENSATED}
+    if given_back:
+        objects = objects.merge(compensate(cells, touching, given_back), on=t.LABEL, how="left")
+    return objects, touching, [t.measure_column(*names) for names in gated]
 
 
 def _size_facts(

@@ -25,6 +25,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_field
 from imganalysis.quantify.biopsies import biopsy_table
+from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
@@ -91,6 +92,8 @@ class FieldResult:
         Why it was not analysed: a fixed word, and what to do.
     trace
         For developers, where something unforeseen was raised.
+    contacts
+        One row per cell and neighbour; None where the field was not analysed.
     """
 
     field: Field
@@ -101,6 +104,7 @@ class FieldResult:
     reason: str = ""
     message: str = ""
     trace: str = ""
+    contacts: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def analyse_field(task: Task) -> FieldResult:
             trace=traceback.format_exc(),
         )
     facts = {**seen.facts, "sha256": digest}
-    return FieldResult(where, seen.objects, seen.grid, facts, seen.flags)
+    return FieldResult(where, seen.objects, seen.grid, facts, seen.flags, contacts=seen.contacts)
 
 
 def _died(task: Task) -> FieldResult:
@@ -193,17 +197,25 @@ def analyse_study(
         settings,
         gates,
         _scopes(study),
+        {r.field.name: r.contacts for r in done if r.contacts is not None},
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
         version=__version__,
     )
     fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
+    fields = fail_conflicts(
+        fields,
+        conflict_counts(judged.cells, study.panels),
+        study.panels,
+        settings.neighbours.max_conflict,
+    )
     samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
         samples, judged.counts, study.panels, settings.summary, no_negatives=judged.no_negatives
     )
+    biopsies = biopsy_conflicts(biopsies, samples)
     cells = {
         name: judged.tables.get(name, table.assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()

@@ -16,6 +16,7 @@ from imganalysis.classify.gates_file import adopt_gates
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
+from imganalysis.guarding import free_rings, guarded_calls
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def judge(
     settings: Settings,
     gates: Sequence[Gate] | None = None,
     scopes: Sequence[tuple[str, str, str]] = (),
+    contacts: Mapping[str, pd.DataFrame] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, classify cells and count them.
@@ -93,6 +95,8 @@ def judge(
     scopes
         (panel, batch, acquisition) of fields that were not analysed: a gate for them is no
         mistake.
+    contacts
+        Field -> its contacts, where calls are guarded against neighbours.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -109,7 +113,7 @@ def judge(
         mine = places[places[t.PANEL] == name]
         if not mine.empty:
             found = _together(objects, mine)
-            parts.append(_judge_panel(found, mine, panel, used, grids, settings))
+            parts.append(_judge_panel(found, mine, panel, used, grids, settings, contacts or {}))
     cells = [part.cells for part in parts]
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
@@ -143,11 +147,15 @@ def _judge_panel(
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
     settings: Settings,
+    contacts: Mapping[str, pd.DataFrame],
 ) -> Part:
     band = settings.gating.indeterminate_band
     cells = cells.reset_index(drop=True)
-    calls = call_cells(cells, panel, gates, band)
-    called = pd.concat([cells, calls], axis=1)
+    if settings.neighbours.guard:
+        calls = call_cells(cells, panel, gates, band)
+        free = free_rings(pd.concat([cells, calls], axis=1), contacts, panel, settings.neighbours)
+        cells = pd.concat([cells, free], axis=1)
+    called = pd.concat([cells, guarded_calls(cells, panel, gates, band)], axis=1)
     regions = _regions(called, panel, {name: grids[name] for name in fields[t.FIELD]})
     region_mm2 = {name: float(grids[name][mask].sum()) / 1e6 for name, mask in regions.items()}
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
@@ -162,7 +170,7 @@ def _judge_panel(
         for factor in settings.gating.sensitivity_factors:
             other = scale_gates(gates, channel.marker, factor)
             # The region and all else that hangs on neighbours stay as they are.
-            recalled = counted.assign(**call_cells(counted, panel, other, band))
+            recalled = counted.assign(**guarded_calls(counted, panel, other, band))
             ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from imganalysis.errors import SettingsError
 from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
+from imganalysis.settings_neighbours import Neighbours
 from imganalysis.stack import PLAUSIBLE_UM
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class Settings(Model):
     preparation: Preparation = Preparation()
     segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()
+    neighbours: Neighbours = Neighbours()
     gating: Gating = Gating()
     summary: Summary = Summary()
     output: Output = Output()
