@@ -16,7 +16,7 @@ from imganalysis.classify.gates import select_gate
 from imganalysis.quantify.fragments import disc_diameter, fragment_pairs
 from imganalysis.quantify.frame import judge as judge_cells
 from imganalysis.quantify.ghosts import count_ghosts, find_ghosts
-from imganalysis.quantify.merging import join_fragments, merged_cells, number_cells
+from imganalysis.quantify.merging import join_fragments, merged_cells, merged_contacts, number_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,6 +119,8 @@ class Merged:
         Field -> one row per object, with ``cell_id`` and ``n_fragments``.
     cells
         Field -> one row per cell.
+    contacts
+        Field -> contacts of the cells.
     open
         Fields whose death marker has no gate.
     ghosts
@@ -127,6 +129,7 @@ class Merged:
 
     objects: dict[str, pd.DataFrame]
     cells: dict[str, pd.DataFrame]
+    contacts: dict[str, pd.DataFrame]
     open: frozenset[str]
     ghosts: dict[str, tuple[float, float]]
 
@@ -137,6 +140,7 @@ def merge_fields(
     panels: Mapping[str, Panel],
     gates: Sequence[Gate],
     signs: Mapping[str, Signs],
+    contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
 ) -> Merged:
     """Put the fragments of each field's dying cells together, and count its ghosts.
@@ -153,10 +157,13 @@ def merge_fields(
         Those of the study.
     signs
         Field -> what was seen; a field that is not here has neither fragments nor ghosts.
+    contacts
+        Field -> contacts of its objects.
     settings
         Of the run.
     """
     numbered, cells, ghosts, open_ = {}, {}, {}, set()
+    touching = dict(contacts)
     for name, own, batch, acquisition in fields[
         [t.FIELD, t.PANEL, t.BATCH, t.ACQUISITION]
     ].itertuples(index=False):
@@ -180,10 +187,12 @@ def merge_fields(
             ]
             merged = merged_cells(numbered[name], markers, seen.frame_um)
             cells[name] = judge_cells(merged, settings.measuring, needed)
+            if name in touching:
+                touching[name] = merged_contacts(touching[name], numbered[name])
         if seen.ghosts is not None:
             levels = {m: level_gate(gates, panel, m, **place) for m in ghost_markers(panel)}
             ghosts[name] = count_ghosts(seen.ghosts, levels)
-    return Merged(numbered, cells, frozenset(open_), ghosts)
+    return Merged(numbered, cells, touching, frozenset(open_), ghosts)
 
 
 def level_gate(

@@ -18,6 +18,7 @@ from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.grid import area_grid
 from imganalysis.quantify.measure import measure
+from imganalysis.quantify.neighbours import compensate, contacts, neighbour_columns
 from imganalysis.quantify.sections import seen_um
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.segment import (
@@ -65,6 +66,8 @@ class Measured:
         marker -> (Y, X) or (Z, Y, X) float32, projected, background not yet subtracted.
     grid
         Counted tissue in um2 on the coarse grid.
+    contacts
+        One row per cell and neighbour, as `imganalysis.quantify.neighbours.contacts` gives it.
     facts
         Name -> value, for ``fields.csv``.
     flags
@@ -82,6 +85,7 @@ class Measured:
     frame: NDArray[np.bool_]
     images: dict[str, NDArray[np.float32]]
     grid: NDArray[Any]
+    contacts: pd.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     signs: Signs = Signs()
@@ -166,7 +170,7 @@ def measure_stack(
     if left_out is not None:
         tissue = tissue & ~left_out
     cleaned = without_background(images, panel, spacing, settings)
-    objects, needed = _measured(compartments, seen, cleaned, panel, spacing)
+    objects, touching, needed = _measured(compartments, seen, cleaned, panel, spacing, settings)
     border = at_border(labels, frame, settings.counting)
     objects = evaluate(
         objects, tissue, frame, spacing, settings.measuring, needed, border, left_out
@@ -195,6 +199,7 @@ def measure_stack(
         frame,
         images,
         area_grid(tissue & frame, (dy, dx)),
+        touching,
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
         see_signs(
@@ -211,19 +216,29 @@ def _measured(
     cleaned: dict[str, NDArray[np.float32]],
     panel: Panel,
     spacing: tuple[float, ...],
-) -> tuple[pd.DataFrame, list[str]]:
-    """Measure all markers above the background; names the columns that gates are set on."""
+    settings: Settings,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Measure all markers above the background; gives the contacts and the gated columns too."""
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,
         np.stack(list(cleaned.values())),
         list(cleaned),
         spacing,
-        extra=gated,
+        extra=[names for names in gated if names[2] != t.COMPENSATED],
         clipped=seen.clipped,
         solidity=True,
     )
-    return objects, [t.measure_column(*names) for names in gated]
+    cells, told = compartments["cell"], settings.neighbours
+    markers = {c.marker: cleaned[c.marker] for c in panel.gated}
+    touching = contacts(
+        cells, compartments["ring"], markers, spacing, gap_um=told.gap_um, arc_um=told.arc_um
+    )
+    objects = objects.join(neighbour_columns(objects, touching, list(markers)))
+    given_back = {marker: cleaned[marker] for marker, _, s in gated if s == t.COMPENSATED}
+    if given_back:
+        objects = objects.merge(compensate(cells, touching, given_back), on=t.LABEL, how="left")
+    return objects, touching, [t.measure_column(*names) for names in gated]
 
 
 def _size_facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,8 @@ COLOUR = r"^(#[0-9A-Fa-f]{6}|[a-z]+)$"
 Compartment = Literal["nucleus", "ring", "cell", "max"]
 """``max`` is the greater of nucleus and ring."""
 
-Statistic = Literal["mean", "median", "p90", "p95", "sum"]
+Statistic = Literal["mean", "median", "p90", "p95", "sum", "compensated"]
+"""``compensated`` is the mean, freed of the neighbours' light at their contacts; of cells only."""
 
 
 class Measure(Model):
@@ -35,6 +37,12 @@ class Measure(Model):
 
     compartment: Compartment = "ring"
     statistic: Statistic = "mean"
+
+    @model_validator(mode="after")
+    def _of_cells(self) -> Measure:
+        if self.statistic == "compensated" and self.compartment != "cell":
+            raise ValueError(f"compensated is told of the cell only, not of the {self.compartment}")
+        return self
 
 
 DEFAULT_MEASURES: dict[str, tuple[Measure, ...]] = {
@@ -195,6 +203,7 @@ class Panel(Model):
     contexts: dict[str, Context] = Field(default_factory=dict)
     phenotypes: tuple[Phenotype, ...] = ()
     fractions: tuple[FractionOf, ...] = ()
+    conflicts: tuple[tuple[str, str], ...] | None = None  # markers that exclude each other
     death_marker: str | None = None  # joins fragments; its antibody form titles the endpoint
 
     @field_validator("axes")
@@ -216,6 +225,16 @@ class Panel(Model):
     def classes(self) -> tuple[str, ...]:
         """Names of the phenotype table's classes, each once, in its order."""
         return tuple(dict.fromkeys(row.name for row in self.phenotypes))
+
+    @property
+    def conflict_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Lineage markers that no one cell has: `conflicts`, or by the rows of that role."""
+        if self.conflicts is not None:
+            return self.conflicts
+        lineage = [c.marker for c in self.channels if c.role == "lineage"]
+        rows = [row.when for row in self.phenotypes if row.role == "conflict"]
+        both = [[m for m in lineage if when.get(m) == "pos"] for when in rows]
+        return tuple(dict.fromkeys(pair for markers in both for pair in combinations(markers, 2)))
 
     def channel(self, marker: str) -> Channel:
         """Find the channel that shows a marker.

@@ -135,6 +135,13 @@ def _check_channels(panel: Panel) -> None:
     indices = [c.index for c in panel.channels if c.index is not None]
     if len(set(indices)) < len(indices):
         raise PanelError("channels: two channels have the same index")
+    for pair in panel.conflicts or ():
+        for marker in pair:
+            _known_marker(panel, marker, "conflicts")
+            if panel.channel(marker).role != "lineage":
+                raise PanelError(f"conflicts: {marker} has not the role lineage")
+        if pair[0] == pair[1]:
+            raise PanelError(f"conflicts: {pair[0]} is put beside itself")
     if panel.death_marker is not None:
         _known_marker(panel, panel.death_marker, "death_marker")
     if panel.region and not panel.region.positive:

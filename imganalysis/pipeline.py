@@ -30,6 +30,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quantify.biopsies import biopsy_table
+from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
 from imganalysis.quantify.merging import number_cells
 from imganalysis.quantify.spatial import check_pairs, space_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
@@ -107,6 +108,8 @@ class FieldResult:
         Possible fragments, and ghosts.
     space
         What distances in the field need to know; None where it was not analysed.
+    contacts
+        One row per cell and neighbour; None where the field was not analysed.
     """
 
     field: Field
@@ -119,6 +122,7 @@ class FieldResult:
     trace: str = ""
     signs: Signs = Signs()
     space: FieldSpace | None = None
+    contacts: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,9 @@ def analyse_field(task: Task) -> FieldResult:
     flag = FLAGS.get(facts.get("bleedthrough", ""))
     flags = (*seen.flags, flag) if flag else seen.flags
     return FieldResult(
-        where, seen.objects, seen.grid, facts, flags, signs=seen.signs, space=seen.space
-    )
+        where, seen.objects, seen.grid, facts, flags,
+        signs=seen.signs, space=seen.space, contacts=seen.contacts,
+    )  # fmt: skip
 
 
 def _died(task: Task) -> FieldResult:
@@ -227,6 +232,7 @@ def analyse_study(
         _scopes(study),
         {r.field.name: r.signs for r in done},
         spaces,
+        {r.field.name: r.contacts for r in done if r.contacts is not None},
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
@@ -234,6 +240,12 @@ def analyse_study(
     )
     results = with_numbers(results, judged.numbers, judged.unmerged)
     fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
+    fields = fail_conflicts(
+        fields,
+        conflict_counts(judged.cells, study.panels),
+        study.panels,
+        settings.neighbours.max_conflict,
+    )
     samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
@@ -244,6 +256,7 @@ def analyse_study(
         no_negatives=judged.no_negatives,
         counting=settings.counting,
     )
+    biopsies = biopsy_conflicts(biopsies, samples)
     cells = {
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()

@@ -17,6 +17,7 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
+from imganalysis.guarding import free_rings, guarded_calls
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
 
@@ -82,6 +83,7 @@ def judge(
     scopes: Sequence[tuple[str, str, str]] = (),
     signs: Mapping[str, Signs] | None = None,
     spaces: Mapping[str, FieldSpace] | None = None,
+    contacts: Mapping[str, pd.DataFrame] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -108,6 +110,8 @@ def judge(
         Field -> possible fragments, and ghosts.
     spaces
         Field -> what distances in it need to know, outlined tumours among it.
+    contacts
+        Field -> its contacts, where calls are guarded against neighbours.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -119,17 +123,21 @@ def judge(
     used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
     if gates is not None:
         used = adopt_gates(gates, used, scopes)
-    merged = merge_fields(objects, places, panels, used, signs or {}, settings)
+    merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
     parts, unmerged = [], []
     for name, panel in panels.items():
         mine = places[places[t.PANEL] == name]
         if not mine.empty:
             found = _together(merged.cells, mine)
-            part, regions = _judge_panel(found, mine, panel, used, grids, spaces or {}, settings)
+            part, regions = _judge_panel(
+                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings
+            )
             parts.append(part)
             pieces = _together(merged.objects, mine)
-            many = len(pieces) > len(found)
-            alone = _classified(pieces, panel, used, regions, settings)[0] if many else part.cells
+            if len(pieces) > len(found):
+                alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
+            else:
+                alone = part.cells
             unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
     cells = [part.cells for part in parts]
     by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
@@ -169,12 +177,13 @@ def _judge_panel(
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
     spaces: Mapping[str, FieldSpace],
+    contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
     band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
-    table, result, regions = _classified(cells, panel, gates, own | drawn, settings)
+    table, result, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
     margin = settings.space.margin_um
     region_mm2 = {
         name: region_areas(mask, grids[name], margin, spaces.get(name))
@@ -189,7 +198,7 @@ def _judge_panel(
         for factor in settings.gating.sensitivity_factors:
             other = scale_gates(gates, channel.marker, factor)
             # The region and all else that hangs on neighbours stay as they are.
-            recalled = counted.assign(**call_cells(counted, panel, other, band))
+            recalled = counted.assign(**guarded_calls(counted, panel, other, band))
             ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
@@ -203,6 +212,7 @@ def _classified(
     panel: Panel,
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
+    contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
 ) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
@@ -210,8 +220,12 @@ def _classified(
     `grids` are the fields' grids of areas, or the regions themselves where these are known.
     """
     cells = cells.reset_index(drop=True)
-    calls = call_cells(cells, panel, gates, settings.gating.indeterminate_band)
-    called = pd.concat([cells, calls], axis=1)
+    band = settings.gating.indeterminate_band
+    if settings.neighbours.guard:
+        calls = call_cells(cells, panel, gates, band)
+        free = free_rings(pd.concat([cells, calls], axis=1), contacts, panel, settings.neighbours)
+        cells = pd.concat([cells, free], axis=1)
+    called = pd.concat([cells, guarded_calls(cells, panel, gates, band)], axis=1)
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
     regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
     regions |= known

@@ -13,6 +13,7 @@ from imganalysis.methods import NetworkMethod, Segmentation
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.settings_calibration import Calibrating
 from imganalysis.settings_counting import Counting
+from imganalysis.settings_neighbours import Neighbours
 from imganalysis.settings_space import Space
 from imganalysis.stack import PLAUSIBLE_UM
 
@@ -165,6 +166,7 @@ class Settings(Model):
     segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()
     counting: Counting = Counting()
+    neighbours: Neighbours = Neighbours()
     gating: Gating = Gating()
     summary: Summary = Summary()
     space: Space = Space()

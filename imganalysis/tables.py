@@ -32,6 +32,7 @@ SOLIDITY = "solidity"
 PERIMETER = "perimeter_um"
 RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
 SATURATED = "saturated_fraction"
+N_NEIGHBOURS, CONTACT_SHARE = "n_neighbours", "contact_share"
 IN_FRAME = "in_frame"
 IN_TISSUE = "in_tissue"
 LEFT_OUT = "left_out"
@@ -51,6 +52,14 @@ DNA, BRIDGE, COMPONENT = "dna_ratio", "bridge", "component_diameter_um"
 REGION = "region"
 MARGIN_DISTANCE, MARGIN_CENSORED = "margin_distance_um", "margin_censored"
 BORDER_DISTANCE, VESSEL_DISTANCE = "border_distance_um", "vessel_distance_um"
+
+# One pair of abutting cells per row; a compartment of measurements too.
+NEIGHBOUR = "neighbour"
+PAIR = (LABEL, NEIGHBOUR)
+CONTACT, CONTACT_AREA = "contact_um", "contact_um2"
+ARC, ARC_SHARE, FREE = "arc", "arc_share", "free_mean"
+COMPENSATED = "compensated"
+CONFLICTS, CONFLICT_RATES = "n_conflict_", "conflict_rate_"
 
 GRID_UM = 4.0
 """Side of a square of the coarse grid on which areas and regions are told, um."""
@@ -91,6 +100,8 @@ CELL_COLUMNS: dict[str, str] = {
     RING_AREA: "um2, ring around the nucleus",
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
+    N_NEIGHBOURS: "cells that touch this one, or lie no farther than the settings' gap",
+    CONTACT_SHARE: "share of the cell's outline that lies at neighbours",
     IN_FRAME: "centroid inside the guard frame; with the unbiased frame, a pixel inside it",
     LEFT_OUT: "centroid in what a person outlined to be left out; only where something is",
     ON_BORDER: "reaches a line of the unbiased frame that excludes it, or the field's border "
@@ -227,6 +238,21 @@ def ghost_column(marker: str) -> str:
 def context_column(name: str) -> str:
     """Name of the column of a context of the phenotype table."""
     return f"is_{name}"
+
+
+def dominance_column(marker: str) -> str:
+    """Name of the column of how a marker stands against the neighbours'."""
+    return f"{marker}_neighbour_dominance"
+
+
+def conflict_column(a: str, b: str) -> str:
+    """Name of the column of the cells positive for two markers that exclude each other."""
+    return f"{CONFLICTS}{a}_{b}"
+
+
+def conflict_rate_column(a: str, b: str) -> str:
+    """Name of the column of their share of the evaluable cells."""
+    return f"{CONFLICT_RATES}{a}_{b}"
 
 
 def require(table: pd.DataFrame, columns: Iterable[str], *, source: str) -> None:

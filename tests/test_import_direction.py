@@ -19,15 +19,16 @@ PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
     "tables panel panel_check panel_fractions panel_match settings settings_base "
-    "settings_calibration settings_counting settings_space methods stack".split()
+    "settings_calibration settings_counting settings_neighbours settings_space methods "
+    "stack".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
-    "pipeline opening reading preparing first_half second_half counting death field_table pictures "
-    "results training_data annotated annotations evaluating segmenting calibrate "
-    "calibration_file calibration_parts control_fields".split()
+    "pipeline opening reading preparing first_half second_half guarding counting death "
+    "field_table pictures results training_data annotated annotations evaluating segmenting "
+    "calibrate calibration_file calibration_parts control_fields".split()
 )
 READING = frozenset({"io"})
 

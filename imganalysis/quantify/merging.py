@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imganalysis.settings_counting import Counting
 
 CORNERS = 16  # of the polygon that stands for a fragment in a hull
+_OF_CONTACTS = (t.CONTACT, t.CONTACT_AREA, t.CONTACT_SHARE, t.ARC_SHARE)
 WEIGHTS = {"nucleus": t.AREA, "ring": t.RING_AREA, "cell": t.CELL_AREA}
 
 
@@ -171,6 +172,43 @@ def merged_cells(
         own = {index: row[column] for index, row in rows.items() if column in row}
         cells.loc[list(own), column] = list(own.values())
     return cells
+
+
+def merged_contacts(touching: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
+    """Contacts of cells from those of the objects that they are made of.
+
+    Parameters
+    ----------
+    touching
+        As `imganalysis.quantify.neighbours.contacts` gives it.
+    objects
+        Of the field, with ``cell_id`` and ``ring_area_um2``.
+
+    Returns
+    -------
+    table
+        One row per cell and neighbour, ascending. Contacts between the fragments of one cell are
+        none. Lengths are sums; shares of the ring, and the means there, are weighted by the
+        area of each fragment's ring; the share of the outline is left out.
+    """
+    cell = objects.set_index(t.LABEL)[t.CELL_ID]
+    area = objects.set_index(t.LABEL)[t.RING_AREA].fillna(1.0)
+    whole = area.groupby(cell).sum()
+    pixels = (touching[t.ARC_SHARE] * touching[t.LABEL].map(area)).to_numpy(np.float64)
+    table = touching.drop(columns=t.CONTACT_SHARE)
+    table[t.LABEL], table[t.NEIGHBOUR] = (touching[c].map(cell) for c in t.PAIR)
+    means = [c for c in touching.columns if c not in (*t.PAIR, *_OF_CONTACTS)]
+    # An arc without a pixel has no mean, and none to give.
+    light = touching[means].mul(pixels, axis=0).where(pixels[:, np.newaxis] > 0, 0.0)
+    # Sums skip what is missing: infinite it stays in them.
+    table[means], table[t.ARC_SHARE] = light.fillna(np.inf), pixels
+    table = table[table[t.LABEL] != table[t.NEIGHBOUR]]
+    sums = table.groupby(list(t.PAIR), sort=True).sum(min_count=1).reset_index()
+    covered = sums[t.ARC_SHARE].to_numpy(np.float64)
+    sums[means] = sums[means].div(np.where(covered > 0, covered, np.nan), axis=0)
+    sums[means] = sums[means].where(np.isfinite(sums[means]))
+    sums[t.ARC_SHARE] = covered / sums[t.LABEL].map(whole).to_numpy(np.float64)
+    return sums
 
 
 def _merged(

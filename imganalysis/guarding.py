@@ -1,0 +1,109 @@
+"""Calls guarded against neighbours: what rests only on the arc at a brighter cell is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imganalysis import tables as t
+from imganalysis.classify.calls import POSITIVE_CODE, call_cells, call_codes
+from imganalysis.quantify.neighbours import brighter_side, free_ring_means
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from imganalysis.classify.gates import Gate
+    from imganalysis.panel import Panel
+    from imganalysis.settings_neighbours import Neighbours
+
+
+def free_rings(
+    cells: pd.DataFrame, contacts: Mapping[str, pd.DataFrame], panel: Panel, settings: Neighbours
+) -> pd.DataFrame:
+    """Measure again the rings of cells beside positive neighbours, without the arcs at them.
+
+    Parameters
+    ----------
+    cells
+        One row per cell of this panel, with its calls.
+    contacts
+        Field -> its contacts; a field without any is not measured again.
+    panel
+        Its gated markers of which the mean of a ring tells.
+    settings
+        How much of a ring must be left.
+
+    Returns
+    -------
+    columns
+        Index of `cells`; ``MARKER_ring_free_mean``, NaN where the whole ring stands. The arcs
+        at neighbours that are positive for the marker, and brighter there than the cell itself,
+        are left out; of cells positive for two lineage markers those at every positive neighbour.
+    """
+    markers = [c.marker for c in panel.gated if any(_of_ring(m) for m in c.measures)]
+    lineage = [c.marker for c in panel.gated if c.role == "lineage"]
+    positive = {c.marker: call_codes(cells, c.marker) == POSITIVE_CODE for c in panel.gated}
+    double = np.sum([positive[marker] for marker in lineage], axis=0) > 1
+    found = {marker: np.full(len(cells), np.nan) for marker in markers}
+    for name, rows in cells.groupby(t.FIELD, sort=False).indices.items():
+        touching = contacts.get(str(name))
+        if touching is None or touching.empty:
+            continue
+        mine = cells.iloc[rows]
+        labels = pd.Index(mine[t.LABEL])
+        cell, other = (rows[labels.get_indexer(pd.Index(touching[c]))] for c in t.PAIR)
+        for marker in markers:
+            brighter = brighter_side(touching, marker) | double[cell]
+            found[marker][rows] = free_ring_means(
+                mine, touching, marker, positive[marker][other] & brighter,
+                min_share=settings.min_free,
+            )  # fmt: skip
+    columns = {t.measure_column(marker, "ring", t.FREE): v for marker, v in found.items()}
+    return pd.DataFrame(columns, index=cells.index)
+
+
+def guarded_calls(
+    cells: pd.DataFrame, panel: Panel, gates: Sequence[Gate], band: float
+) -> pd.DataFrame:
+    """Call every gated marker, with and without the arcs at brighter neighbours.
+
+    Parameters
+    ----------
+    cells
+        One row per cell of this panel, with its measures, and the columns of `free_rings`
+        where neighbours are to be minded.
+    panel, gates, band
+        As `imganalysis.classify.calls.call_cells` takes them.
+
+    Returns
+    -------
+    table
+        As `call_cells` gives it; a positive call that does not hold without the arcs is
+        indeterminate.
+    """
+    calls = call_cells(cells, panel, gates, band)
+    alone: dict[str, NDArray[Any]] = {}
+    for channel in panel.gated:
+        free = t.measure_column(channel.marker, "ring", t.FREE)
+        if free not in cells.columns:
+            continue
+        ring = cells[free].to_numpy(np.float64)
+        for measure in filter(_of_ring, channel.measures):
+            column = t.measure_column(channel.marker, measure.compartment, measure.statistic)
+            value = ring
+            if measure.compartment == "max":
+                nucleus = cells[t.measure_column(channel.marker, "nucleus", "mean")]
+                value = np.maximum(ring, nucleus.to_numpy(np.float64))
+            alone[column] = np.where(np.isnan(ring), cells[column], value)
+    if not alone:
+        return calls
+    without = call_cells(cells.assign(**alone), panel, gates, band)
+    return calls.mask((calls == t.POSITIVE) & (without != t.POSITIVE), t.INDETERMINATE)
+
+
+def _of_ring(measure: Any) -> bool:
+    return measure.statistic == "mean" and measure.compartment in ("ring", "max")
