@@ -199,7 +199,8 @@ def merged_contacts(touching: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFra
     table[t.LABEL], table[t.NEIGHBOUR] = (touching[c].map(cell) for c in t.PAIR)
     means = [c for c in touching.columns if c not in (*t.PAIR, *_OF_CONTACTS)]
     # An arc without a pixel has no mean, and none to give.
-    light = touching[means].mul(pixels, axis=0).where(pixels[:, np.newaxis] > 0, 0.0)
+    light = touching[means].mul(pixels, axis=0)
+    light[pixels == 0] = 0.0
     # Sums skip what is missing: infinite it stays in them.
     table[means], table[t.ARC_SHARE] = light.fillna(np.inf), pixels
     table = table[table[t.LABEL] != table[t.NEIGHBOUR]]

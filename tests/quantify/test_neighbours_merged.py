@@ -16,7 +16,7 @@ def rows(*values: tuple[int, int, float, float, float]) -> pd.DataFrame:
     names = [t.LABEL, t.NEIGHBOUR, t.CONTACT, t.ARC_SHARE, ARC]
     table = pd.DataFrame(values, columns=names)
     table.insert(3, t.CONTACT_SHARE, 0.1)
-    return table
+    return table.assign(**{t.measure_column("n", t.ARC, "mean"): table[ARC]})
 
 
 def objects(cells: dict[int, int], **area: float) -> pd.DataFrame:
