@@ -102,7 +102,7 @@ def measure_stack(
     allow_black
         Whether channels other than the nuclei may be black, as in a single stain control.
     threads
-        That finding nuclei may use; the result does not depend on it.
+        That finding and measuring nuclei may use; the result does not depend on it.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def measure_stack(
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
-    objects, needed = _measured(compartments, seen, panel, spacing, settings)
+    objects, needed = _measured(compartments, seen, panel, spacing, settings, threads)
     objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
     if objects.empty:
         flags.append("no_nuclei")
@@ -169,18 +169,20 @@ def _measured(
     panel: Panel,
     spacing: tuple[float, ...],
     settings: Settings,
+    threads: int,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure all markers above the background; names the columns that gates are set on."""
     cleaned = without_background(seen.images, panel, spacing, settings)
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,
-        np.stack(list(cleaned.values())),
+        list(cleaned.values()),
         list(cleaned),
         spacing,
-        extra=gated,
+        extra=[*gated, (panel.nuclei.marker, "nucleus", "contrast")],
         clipped=seen.clipped,
         solidity=True,
+        threads=threads,
     )
     return objects, [t.measure_column(*names) for names in gated]
 
