@@ -121,7 +121,7 @@ def measure_stack(
     allow_black
         Whether channels other than the nuclei may be black, as in a single stain control.
     threads
-        That finding nuclei may use; the result does not depend on it.
+        That finding and measuring nuclei may use; the result does not depend on it.
     calibration
         Of the field's panel, batch and acquisition; nothing is corrected if not given.
     drawn
@@ -170,7 +170,9 @@ def measure_stack(
     if left_out is not None:
         tissue = tissue & ~left_out
     cleaned = without_background(images, panel, spacing, settings)
-    objects, touching, needed = _measured(compartments, seen, cleaned, panel, spacing, settings)
+    objects, touching, needed = _measured(
+        compartments, seen, cleaned, panel, spacing, settings, threads
+    )
     border = at_border(labels, frame, settings.counting)
     objects = evaluate(
         objects, tissue, frame, spacing, settings.measuring, needed, border, left_out
@@ -217,17 +219,22 @@ def _measured(
     panel: Panel,
     spacing: tuple[float, ...],
     settings: Settings,
+    threads: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Measure all markers above the background; gives the contacts and the gated columns too."""
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,
-        np.stack(list(cleaned.values())),
+        list(cleaned.values()),
         list(cleaned),
         spacing,
-        extra=[names for names in gated if names[2] != t.COMPENSATED],
+        extra=[
+            *(names for names in gated if names[2] != t.COMPENSATED),
+            (panel.nuclei.marker, "nucleus", "contrast"),
+        ],
         clipped=seen.clipped,
         solidity=True,
+        threads=threads,
     )
     cells, told = compartments["cell"], settings.neighbours
     markers = {c.marker: cleaned[c.marker] for c in panel.gated}
