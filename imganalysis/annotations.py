@@ -176,20 +176,34 @@ def read_annotations(
     return tuple(outlines)
 
 
-def write_annotations(path: Path, outlines: Sequence[Outline]) -> None:
-    """Write outlines as GeoJSON in um, as `read_annotations` and QuPath read it.
+def write_annotations(
+    path: Path, outlines: Sequence[Outline], pixel_um: tuple[float, float] | None = None
+) -> None:
+    """Write outlines as GeoJSON, which says its unit.
+
+    Parameters
+    ----------
+    path
+        Where it shall stand.
+    outlines
+        In um.
+    pixel_um
+        (Y, X) size of a pixel: writes pixels, as QuPath understands them; um without it.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
+    step = (1.0, 1.0) if pixel_um is None else pixel_um
     features = [
         {
             "type": "Feature",
             "geometry": {
                 "type": "MultiPolygon",
-                "coordinates": [[_closed(ring) for ring in rings] for rings in outline.polygons],
+                "coordinates": [
+                    [_closed(ring / step) for ring in rings] for rings in outline.polygons
+                ],
             },
             "properties": {
                 "objectType": "annotation",
@@ -198,7 +212,8 @@ def write_annotations(path: Path, outlines: Sequence[Outline]) -> None:
         }
         for outline in outlines
     ]
-    content = {"type": "FeatureCollection", "unit": "um", "features": features}
+    unit = "um" if pixel_um is None else "pixel"
+    content = {"type": "FeatureCollection", "unit": unit, "features": features}
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     write_atomic(path, lambda temporary: _write(temporary, text))
 

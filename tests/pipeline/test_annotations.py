@@ -213,6 +213,16 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert names == ["Tumor", "Ignore*", "Vessel"] and content["unit"] == "um"
 
 
+def test_written_in_pixels_it_is_the_same(tmp_path: Path) -> None:
+    ring = np.array([[1.25, 2.5], [1.25, 50.125], [40.0, 50.125]])
+    path = tmp_path / "a.geojson"
+    write_annotations(path, [Outline("vessel", ((ring,),))], SPACING)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["unit"] == "pixel"
+    assert content["features"][0]["geometry"]["coordinates"][0][0][0] == [10.0, 2.5]
+    assert (read_annotations(path, SHAPE, SPACING)[0].polygons[0][0][:3] == ring).all()
+
+
 def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
     ring = np.array([[1.0, math.nan], [2, 2], [3, 1]])
     with pytest.raises(ValueError, match="JSON"):
