@@ -27,8 +27,8 @@ def text(repository: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "words", [t.FLAGS, t.REASONS, t.EXCLUSIONS, t.CELL_COLUMNS], ids=["flags", "reasons",
-    "exclusions", "cells"]
+    "words", [t.FLAGS, t.REASONS, t.EXCLUSIONS, t.CELL_COLUMNS, t.PAIR_COLUMNS],
+    ids=["flags", "reasons", "exclusions", "cells", "pairs"],
 )  # fmt: skip
 def test_words_are_explained_as_in_the_code(words: dict[str, str], text: str) -> None:
     for word, meaning in words.items():

@@ -128,18 +128,20 @@ def _bridges(
     owner = number[nuclei].ravel() - 1
     finite = np.where(np.isfinite(death), death, 0).astype(np.float64)
     sigma = [settings.fragment_smooth_um / step for step in spacing_um]
-    smooth = gaussian_filter(finite, sigma, mode="nearest").ravel()
+    # In single precision what is even stays even: smoothing adds rounding errors.
+    smooth = gaussian_filter(finite, sigma, mode="nearest").ravel().astype(np.float32)
     # Gates lie above 0, so that what is darker joins nothing.
     bright = np.flatnonzero(smooth > 0)
     order = bright[np.argsort(-smooth[bright], kind="stable")].astype(np.int64)
     limit = _size(np.array([disc_diameter(settings.fragment_cell_um2)]), nuclei.ndim)[0]
     keys = near[:, 0].astype(np.int64) * len(labels) + near[:, 1]
+    steps = np.flatnonzero(np.diff(smooth[order], append=-np.inf)) + 1
     joined, pixels = flood(
-        order, shape, owner.astype(np.int32), keys, len(labels),
+        order, steps, shape, owner.astype(np.int32), keys, len(labels),
         int(limit / float(np.prod(spacing_um))),
     )  # fmt: skip
     levels = smooth[order[joined]] if order.size else np.zeros(len(keys))
-    return np.where(joined >= 0, levels, np.nan), pixels
+    return np.where(joined >= 0, levels, np.nan).astype(np.float64), pixels
 
 
 def _edges(nuclei: NDArray[np.uint32], labels: NDArray[Any]) -> dict[int, NDArray[np.intp]]:
