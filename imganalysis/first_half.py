@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.artefacts import cell_facts, find_artefacts
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
 from imganalysis.prepare.focus import focus_score
@@ -53,7 +54,7 @@ class Measured:
     nuclei, cells
         (Y, X) or (Z, Y, X) uint32, 0 = background, same ids.
     tissue, frame
-        (Y, X) bool: tissue; where cells are counted.
+        (Y, X) bool: tissue that can be counted in; where cells are counted.
     images
         marker -> (Y, X) or (Z, Y, X) float32, projected, background not yet subtracted.
     grid
@@ -62,6 +63,8 @@ class Measured:
         Name -> value, for ``fields.csv``.
     flags
         Fixed words.
+    masks
+        Name -> (Y, X) bool: what was looked for and is no stain.
     """
 
     objects: pd.DataFrame
@@ -73,6 +76,7 @@ class Measured:
     grid: NDArray[Any]
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def measure_stack(
@@ -82,6 +86,7 @@ def measure_stack(
     *,
     section_um: float | None = None,
     nuclei: NDArray[Any] | None = None,
+    pigment: NDArray[np.bool_] | None = None,
     allow_black: bool = False,
     threads: int = 1,
 ) -> Measured:
@@ -99,6 +104,8 @@ def measure_stack(
         Thickness of the section where it is known, um.
     nuclei
         (Y, X) or (Z, Y, X) label image to use instead of a segmentation.
+    pigment
+        (Y, X) bool, pigment that somebody outlined.
     allow_black
         Whether channels other than the nuclei may be black, as in a single stain control.
     threads
@@ -139,8 +146,15 @@ def measure_stack(
     shape = (tissue.shape[0], tissue.shape[1])
     frame = guard_mask(shape, (dy, dx), settings.measuring.guard_um, counted=stack.counted)
     compartments = {"nucleus": labels, "ring": ring, "cell": cells}
-    objects, needed = _measured(compartments, seen, panel, spacing, settings)
-    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed)
+    cleaned = without_background(images, panel, spacing, settings)
+    objects, needed = _measured(compartments, seen, cleaned, panel, spacing)
+    objects, found = find_artefacts(
+        objects, seen, cleaned, compartments, tissue, panel, spacing, settings, pigment
+    )
+    objects = evaluate(objects, tissue, frame, spacing, settings.measuring, needed, found.excluded)
+    tissue = found.tissue
+    counted_facts, counted_flags = cell_facts(objects)
+    flags += [*found.flags, *counted_flags]
     if objects.empty:
         flags.append("no_nuclei")
     facts = {
@@ -149,6 +163,8 @@ def measure_stack(
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
         **_method_facts(settings, given=nuclei is not None),
+        **found.facts,
+        **counted_facts,
     }
     return Measured(
         objects,
@@ -160,18 +176,18 @@ def measure_stack(
         area_grid(tissue & frame, (dy, dx)),
         facts,
         tuple(dict.fromkeys((*stack.flags, *flags))),
+        found.masks,
     )
 
 
 def _measured(
     compartments: dict[str, NDArray[np.uint32]],
     seen: Prepared,
+    cleaned: dict[str, NDArray[np.float32]],
     panel: Panel,
     spacing: tuple[float, ...],
-    settings: Settings,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure all markers above the background; names the columns that gates are set on."""
-    cleaned = without_background(seen.images, panel, spacing, settings)
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
     objects = measure(
         compartments,

@@ -24,6 +24,7 @@ from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
 from imganalysis.io import file_hash, write_labels, write_mask
 from imganalysis.pictures import Picture, draw_field
+from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.results import GATES as GATES_NAME
@@ -141,7 +142,8 @@ def analyse_field(task: Task) -> FieldResult:
         )
         if task.folder is not None:
             write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
-            for name, mask in (("tissue", seen.tissue), ("frame", seen.frame)):
+            masks = {"tissue": seen.tissue, "frame": seen.frame, **seen.masks}
+            for name, mask in masks.items():
                 write_mask(mask_path(task.folder, where.name, name), mask, stack.pixel_size)
     except ImganalysisError as error:
         return FieldResult(where, reason=error.reason, message=error.message)
@@ -310,6 +312,7 @@ def run_study(
             lost=_died,
             progress=lambda done, total: say("Fields", done, total),
         )
+        results = flag_focus(results)
         result = analyse_study(study, results, settings, gates)
         write_tables(
             folder,
@@ -320,7 +323,7 @@ def run_study(
             cells_csv=settings.output.cells_csv,
         )
         write_gates(folder / GATES_NAME, result.gates)
-        undrawn = _draw(tasks, result.cells, workers, say) if settings.output.overlays else []
+        undrawn = _draw(tasks, results, result.cells, workers, say)
         write_json(
             folder / RUN_NAME,
             {
@@ -337,21 +340,33 @@ def run_study(
 
 def _draw(
     tasks: Sequence[Task],
+    results: Sequence[FieldResult],
     cells: dict[str, pd.DataFrame],
     workers: int | None,
     say: Progress,
 ) -> list[str]:
-    """Draw the overlay of each analysed field; gives what could not be drawn."""
+    """Draw the pictures of each analysed field; gives what could not be drawn."""
+    by_name = {r.field.name: r for r in results}
     pictures = [
-        Picture(task.field, task.panel, task.settings, task.folder, cells[task.field.name])
+        Picture(
+            task.field,
+            task.panel,
+            task.settings,
+            task.folder,
+            cells[task.field.name],
+            by_name[task.field.name].facts,
+            by_name[task.field.name].flags,
+        )
         for task in tasks
         if task.folder is not None and task.field.name in cells
     ]
+    if not any(p.settings.output.overlays or p.settings.output.quality for p in pictures):
+        return []
     said = run_tasks(
         draw_field,
         pictures,
         workers=workers,
         lost=lambda picture: f"{picture.field.name}: the process died",
-        progress=lambda done, total: say("Overlays", done, total),
+        progress=lambda done, total: say("Pictures", done, total),
     )
     return [text for text in said if text]

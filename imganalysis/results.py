@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
-CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
-NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, RUN)
+CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
+NAMES = (BIOPSIES, FIELDS, EXCLUSIONS, WORKBOOK, GATES, CELLS, LABELS, MASKS, OVERLAYS, QC, RUN)
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
 """Key of run.json by which results are known for ours."""
@@ -44,7 +44,7 @@ def labels_path(folder: Path, field: str) -> Path:
 
 
 def mask_path(folder: Path, field: str, mask: str) -> Path:
-    """Mask of a field: ``tissue`` or ``frame``."""
+    """Mask of a field: ``tissue``, ``frame``, or of what is no stain."""
     return folder / MASKS / f"{field}_{mask}.ome.tif"
 
 
@@ -56,6 +56,11 @@ def cells_path(folder: Path, field: str, suffix: str = ".parquet") -> Path:
 def overlay_path(folder: Path, field: str) -> Path:
     """Picture of a field with its calls."""
     return folder / OVERLAYS / f"{field}.png"
+
+
+def quality_path(folder: Path, field: str) -> Path:
+    """Sheet of a field with what was done to it and found on it."""
+    return folder / QC / f"{field}.png"
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def result_folder(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
     try:
         out.mkdir(parents=True, exist_ok=True)
         _sweep(out)
-        for name in (CELLS, LABELS, MASKS, OVERLAYS):
+        for name in (CELLS, LABELS, MASKS, OVERLAYS, QC):
             (partial / name).mkdir(parents=True)
     except OSError as error:
         raise OutputError(

@@ -28,6 +28,10 @@ SOLIDITY = "solidity"
 PERIMETER = "perimeter_um"
 RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
 SATURATED = "saturated_fraction"
+AF_SHARE, AF_AFFECTED = "autofluorescent_fraction", "af_affected"
+PIGMENT_SHARE = "pigment_fraction"
+SHARPNESS = "edge_sharpness_per_um"
+COMPARABLE = "comparable"
 IN_FRAME = "in_frame"
 IN_TISSUE = "in_tissue"
 CAP = "cap"
@@ -60,6 +64,11 @@ CELL_COLUMNS: dict[str, str] = {
     RING_AREA: "um2, ring around the nucleus",
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
+    AF_SHARE: "share of the cell's area on autofluorescence; empty where it was not looked for",
+    AF_AFFECTED: "more than `af_share` of it; counted all the same",
+    PIGMENT_SHARE: "share of the cell's area under pigment; empty where it cannot be seen",
+    SHARPNESS: "1/um, slope of the nucleus's edge over its height",
+    COMPARABLE: "its field is not clipped: its intensities may be pooled with other fields'",
     IN_FRAME: "centroid inside the guard frame",
     IN_TISSUE: "centroid inside the tissue mask",
     CAP: "profile under half the median diameter of the field's nuclei",
@@ -78,7 +87,10 @@ EXCLUSIONS: dict[str, str] = {
     "too_small": "nucleus under the smallest evaluable diameter",
     "outside_frame": "centroid in the guard frame, or counted in a neighbouring tile",
     "outside_tissue": "centroid outside the tissue",
+    "folded": "centroid where the section lies double",
     "saturated": "too many clipped pixels in the nucleus",
+    "pigment": "too much of the cell under pigment, which hides its stains",
+    "out_of_focus": "edge of the nucleus softer than `min_sharpness`",
     "not_measurable": "no finite value in the nucleus or its ring",
 }
 
@@ -104,8 +116,15 @@ FLAGS: dict[str, str] = {
     "time_series": "one time point of several; `time_point` says which",
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
     "rgb": "colours read as intensities",
-    "saturated": "more than 1 % of a channel's pixels are clipped",
-    "zero_clipped": "many pixels are 0: the offset was set too low",
+    "saturated": "more than 1 % of a channel's pixels, or of its pixels in the tissue, are "
+    "clipped; sets no gate",
+    "zero_clipped": "many pixels are 0: the offset was set too low; half of the tissue or more: "
+    "sets no gate",
+    "folds": "tissue lies double in places, which are left out",
+    "autofluorescence": "more than a twentieth of the cells lie on autofluorescence",
+    "pigment": "more than a twentieth of the cells are excluded for pigment",
+    "out_of_focus": "edges of the nuclei half as sharp as usual in fields of the same panel, batch "
+    "and acquisition, or less",
     "not_finite": "pixels that are NaN or infinite; objects on them are excluded",
     "short_stack": "the stack is thinner than the section",
     "z_step_unknown": "several planes, the step between them unknown; all were averaged",

@@ -10,14 +10,17 @@ from imganalysis import tables as t
 from imganalysis.errors import PixelDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from imganalysis.settings import Measuring
 
-PRECEDENCE = ("outside_frame", "outside_tissue", "too_small", "saturated", "not_measurable")
+PRECEDENCE = (
+    "outside_frame", "outside_tissue", "folded", "too_small", "saturated", "pigment",
+    "out_of_focus", "not_measurable",
+)  # fmt: skip
 """An object has one reason, the first that applies.
 
 What lies outside the frame belongs to another field or to none, so it says nothing about this
@@ -84,6 +87,7 @@ def evaluate(
     spacing_um: tuple[float, ...],
     settings: Measuring,
     needed: Sequence[str] = (),
+    excluded: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """Say of each object whether it is counted, and if not, why.
 
@@ -99,6 +103,8 @@ def evaluate(
         Limits.
     needed
         Columns of measurements without which an object says nothing.
+    excluded
+        Further words of `PRECEDENCE`, each with the objects, (N,) bool, that it applies to.
 
     Returns
     -------
@@ -139,10 +145,12 @@ def evaluate(
         # Unknown saturation (NaN) compares as not saturated.
         "saturated": objects[t.SATURATED].to_numpy(np.float64) > settings.max_saturated,
         "not_measurable": ~np.isfinite(values).all(axis=1),
+        **(excluded or {}),
     }
     words = np.full(len(objects), "", dtype=object)
     for word in reversed(PRECEDENCE):
-        words[applies[word]] = word
+        if word in applies:
+            words[applies[word]] = word
     result[t.EVALUABLE] = words == ""
     result[t.EXCLUSION] = words
     result[t.EXCLUSION] = result[t.EXCLUSION].astype("str")
