@@ -24,7 +24,8 @@ FACTS = (
     "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_evaluable",
     "field_mm2", "frame_mm2", "tissue_mm2", "nuclear_contrast", "focus", "sharpness_per_um",
     "background", "background_levels", "saturated_tissue_fraction", "saturated_channels",
-    "zero_tissue_fraction", "autofluorescence_mm2", "n_af_affected", "pigment_mm2", "folds_mm2", "sha256",
+    "zero_tissue_fraction", "autofluorescence_mm2", "n_af_affected", "pigment_mm2",
+    "folds_mm2", "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
 

@@ -121,4 +121,6 @@ def notes(facts: Mapping[str, Any], cells: pd.DataFrame, flags: Sequence[str]) -
 def _mm2(area: float | None) -> str:
     if area is None or not math.isfinite(area):
         return "\N{EN DASH}"
+    if area < 1e-3:
+        return f"{1e6 * area:.3g} \N{MICRO SIGN}m\N{SUPERSCRIPT TWO}"
     return f"{area:.3g} mm\N{SUPERSCRIPT TWO}"

@@ -18,15 +18,15 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables panel panel_check panel_fractions panel_match settings settings_artefacts settings_base methods "
-    "stack".split()
+    "tables panel panel_check panel_fractions panel_match settings "
+    "settings_artefacts settings_base methods stack".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
-    "pipeline opening reading preparing artefacts quality first_half second_half counting field_table pictures "
-    "results training_data annotated evaluating segmenting".split()
+    "pipeline opening reading preparing artefacts quality first_half "
+    "second_half counting field_table pictures results training_data annotated evaluating segmenting".split()
 )
 READING = frozenset({"io"})
 

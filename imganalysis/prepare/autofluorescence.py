@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCALES_UM = (0.3, 0.6)  # sigma: grains and strands keep their height, single pixels do not
-_AROUND_UM = 3.0  # sigma of what a place is compared with
+_AROUND_UM = 1.5  # sigma of what a place is compared with
 _QUIET = 20.0  # percentile of light up to which a place tells the noise
 _NOISE = 3.0  # standard deviations of the noise that each channel must be above
 _UNUSUAL = 3.0  # robust standard deviations of the same channel, likewise

@@ -31,7 +31,7 @@ class Item:
 
     text: str
     ink: tuple[float, float, float]
-    swatch: str = ""  # nucleus, dashed, frame, tissue, filled
+    swatch: str = ""  # nucleus, dashed, frame, tissue, filled, line
     colour: tuple[int, int, int] = FRAME
 
 
@@ -97,6 +97,8 @@ def _swatch(sheet: Canvas, y: int, x: int, item: Item) -> None:
         disc = ((rows - 11) ** 2 + (columns - 11) ** 2 <= 90).astype(np.uint32)
         table = np.array([item.colour] * 2, np.uint8)
         draw_nuclei(box, disc, table, np.array([False, item.swatch == "nucleus"]), width=4)
+    elif item.swatch == "line":
+        box[10:13, 1:22] = item.colour
     elif item.swatch == "filled":
         box[4:19, 2:21] = item.colour
     else:

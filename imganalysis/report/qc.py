@@ -30,6 +30,7 @@ COLOURS = {
 
 TISSUE = (0, 200, 145)
 PANEL = 560  # pixels, of a picture's longer side
+SMALLEST = 480  # pixels, of a column
 MARGIN, GAP = 14, 14
 TITLE, HEAD, TEXT = 24, 19, 16  # height of letters in pixels
 LINE = 24
@@ -150,9 +151,9 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def _entries(masks: Mapping[str, NDArray[np.bool_]], legend: Mapping[str, str]) -> list[Item]:
     items = []
-    for name, colour in (("frame", FRAME), ("tissue", TISSUE)):
+    for name, swatch, colour in (("frame", "frame", FRAME), ("tissue", "line", TISSUE)):
         if name in legend:
-            items.append(Item(legend[name], INK, name, colour))
+            items.append(Item(legend[name], INK, swatch, colour))
     for name, colour in COLOURS.items():
         if name in legend:
             drawn = name in masks and bool(masks[name].any())
@@ -172,7 +173,7 @@ def _page(
 ) -> bytes:
     """Put everything on one sheet; PNG."""
     height, width = pictures[0].shape[:2]
-    column = max(width, PANEL)
+    column = max(width, SMALLEST)
     across = 2 if len(pictures) <= 4 else 3
     down = math.ceil(len(pictures) / across)
     block = 28 + height + 2 * LINE + 10
