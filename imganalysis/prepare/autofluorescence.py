@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCALES_UM = (0.3, 0.6)  # sigma: grains and strands keep their height, single pixels do not
-_AROUND_UM = 1.5  # sigma of what a place is compared with
+_AROUND_UM = 2.2  # sigma of what a place is compared with
 _QUIET = 20.0  # percentile of light up to which a place tells the noise
 _NOISE = 3.0  # standard deviations of the noise that each channel must be above
 _UNUSUAL = 3.0  # robust standard deviations of the same channel, likewise
@@ -64,9 +64,10 @@ def autofluorescence_mask(
     level = _filled(images[nuclear])
     dark = float(np.percentile(level, 5))
     usual = float(np.median(level[inside])) - dark if inside.any() else np.inf
-    allowed = _smoothed(level, _SCALES_UM[0], spacing_um) - dark < _NUCLEAR * usual
-    if inside.any():
-        allowed &= ndi.distance_transform_edt(~inside, sampling=spacing_um) > _NUCLEUS_UM
+    nuclear_light = inside | (_smoothed(level, _SCALES_UM[0], spacing_um) - dark > _NUCLEAR * usual)
+    allowed = ~nuclear_light
+    if nuclear_light.any():
+        allowed = ndi.distance_transform_edt(allowed, sampling=spacing_um) > _NUCLEUS_UM
     found = np.zeros(nuclei.shape, bool)
     if not allowed.any():
         return found
