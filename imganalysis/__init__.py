@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from imganalysis.io import list_series, read_labels, read_stack, write_labels, write_stack
     from imganalysis.opening import open_study
     from imganalysis.panel import Panel, load_panel
-    from imganalysis.pipeline import Task, analyse_field, analyse_study, run_study
+    from imganalysis.pipeline import analyse_field, analyse_study, run_study
+    from imganalysis.records import Task
     from imganalysis.settings import Settings
     from imganalysis.stack import PixelSize, Series, Stack
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Series": "stack",
     "Settings": "settings",
     "Stack": "stack",
-    "Task": "pipeline",
+    "Task": "records",
     "analyse_field": "pipeline",
     "analyse_study": "pipeline",
     "list_series": "io",

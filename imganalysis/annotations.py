@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from imganalysis.study import Study
 
 FOLDER, SUFFIX = "annotations", ".geojson"
-TUMOUR, VESSEL, EXCLUDE = "tumour", "vessel", "exclude"
-KINDS = (TUMOUR, VESSEL, EXCLUDE)
+TUMOUR, VESSEL, PIGMENT, EXCLUDE = "tumour", "vessel", "pigment", "exclude"
+KINDS = (TUMOUR, VESSEL, PIGMENT, EXCLUDE)
 MAX_BYTES = 64 * 2**20
 BEYOND = 0.05
 """Share of the field by which an outline may reach beyond it; it is cut off there."""
@@ -37,9 +37,10 @@ BEYOND = 0.05
 _NAMES = {
     "tumor": TUMOUR, "tumour": TUMOUR,
     "vessel": VESSEL, "vessels": VESSEL, "blood vessel": VESSEL, "blood vessels": VESSEL,
+    "pigment": PIGMENT, "melanin": PIGMENT,
     "exclude": EXCLUDE, "excluded": EXCLUDE, "ignore": EXCLUDE, "ignored": EXCLUDE,
 }  # fmt: skip
-_WRITTEN = {TUMOUR: "Tumor", VESSEL: "Vessel", EXCLUDE: "Ignore*"}
+_WRITTEN = {TUMOUR: "Tumor", VESSEL: "Vessel", PIGMENT: "Pigment", EXCLUDE: "Ignore*"}
 _UNITS = {
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um",
     "micrometre": "um", "pixel": "pixel", "pixels": "pixel", "px": "pixel",

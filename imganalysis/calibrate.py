@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imganalysis.panel import Panel
-    from imganalysis.pipeline import Progress
+    from imganalysis.records import Progress
     from imganalysis.settings import Settings
     from imganalysis.study import Field, Study
 

@@ -169,6 +169,9 @@ def without_negatives(
     if mine.empty:
         return []
     counted = cells[cells[t.EVALUABLE].astype(bool)]
+    if t.COMPARABLE in cells.columns:
+        counted = counted[counted[t.COMPARABLE].astype(bool)]
+        mine = mine[mine[t.COMPARABLE].astype(bool)]
     found = []
     for channel in panel.gated:
         measure = channel.measures[0]

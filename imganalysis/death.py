@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import Panel
-    from imganalysis.pipeline import FieldResult
+    from imganalysis.records import FieldResult
     from imganalysis.settings import Settings
     from imganalysis.settings_counting import Counting
 
 UNMERGED = "fragments_unmerged"
 """Flag of a field in which fragments cannot be told."""
+
+KEPT = ("folded", "pigment", "out_of_focus")
+"""Exclusions that the pixels told; a cell has that of its largest object."""
 
 DEBRIS = "engulfed_debris"
 """Exclusion of condensed bodies beside a macrophage."""
@@ -186,7 +189,8 @@ def merge_fields(
                 for m in c.measures
             ]
             merged = merged_cells(numbered[name], markers, seen.frame_um)
-            cells[name] = judge_cells(merged, settings.measuring, needed)
+            kept = {word: (merged[t.EXCLUSION] == word).to_numpy(bool) for word in KEPT}
+            cells[name] = judge_cells(merged, settings.measuring, needed, kept)
             if name in touching:
                 touching[name] = merged_contacts(touching[name], numbered[name])
         if seen.ghosts is not None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from imganalysis.pipeline import FieldResult
     from imganalysis.quantify.summary import Counts
+    from imganalysis.records import FieldResult
     from imganalysis.study import Field, Study
 
 FACTS = (
@@ -25,8 +25,9 @@ FACTS = (
     "pixel_size_origin", "segmentation", "model", "model_sha256", "n_objects", "n_cells",
     "n_evaluable", "n_apoptotic", "fragments_per_apoptotic", "ghost_n", "ghost_area_mm2",
     "field_mm2", "frame_mm2", "tissue_mm2", "seen_um", "volume_mm3", "nuclear_contrast", "focus",
-    "annotations",
-    "sha256",
+    "sharpness_per_um", "background", "background_levels", "saturated_tissue_fraction",
+    "saturated_channels", "zero_tissue_fraction", "autofluorescence_mm2", "n_af_affected",
+    "pigment_mm2", "folds_mm2", "annotations", "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.artefacts import cell_facts, find_artefacts
 from imganalysis.death import Signs, see_signs
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
@@ -61,7 +62,7 @@ class Measured:
     nuclei, cells
         (Y, X) or (Z, Y, X) uint32, 0 = background, same ids.
     tissue, frame
-        (Y, X) bool: tissue; where cells are counted.
+        (Y, X) bool: tissue that can be counted in; where cells are counted.
     images
         marker -> (Y, X) or (Z, Y, X) float32, projected, background not yet subtracted.
     grid
@@ -76,6 +77,8 @@ class Measured:
         Possible fragments, and ghosts.
     space
         What distances in the field need to know.
+    masks
+        Name -> (Y, X) bool: what was looked for and is no stain.
     """
 
     objects: pd.DataFrame
@@ -88,8 +91,9 @@ class Measured:
     contacts: pd.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
-    signs: Signs = Signs()
+    signs: Signs = field(default_factory=Signs)
     space: FieldSpace | None = None
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def measure_stack(
@@ -125,7 +129,7 @@ def measure_stack(
     calibration
         Of the field's panel, batch and acquisition; nothing is corrected if not given.
     drawn
-        (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``exclude``.
+        (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``pigment``, ``exclude``.
 
     Raises
     ------
@@ -173,10 +177,18 @@ def measure_stack(
     objects, touching, needed = _measured(
         compartments, seen, cleaned, panel, spacing, settings, threads
     )
+    objects, found = find_artefacts(
+        objects, seen, cleaned, compartments, tissue, panel, spacing, settings,
+        drawn.get("pigment"),
+    )  # fmt: skip
     border = at_border(labels, frame, settings.counting)
     objects = evaluate(
-        objects, tissue, frame, spacing, settings.measuring, needed, border, left_out
-    )
+        objects, tissue, frame, spacing, settings.measuring, needed, border, left_out,
+        found.excluded,
+    )  # fmt: skip
+    tissue = found.tissue
+    counted_facts, counted_flags = cell_facts(objects)
+    flags += [*found.flags, *counted_flags]
     if settings.counting.frame == "clear_border":
         flags.append(BIASED)
     space = field_space(tissue & frame, frame, (dy, dx), drawn)
@@ -192,6 +204,8 @@ def measure_stack(
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
         **_method_facts(settings, given=nuclei is not None),
+        **found.facts,
+        **counted_facts,
     }
     return Measured(
         objects,
@@ -209,6 +223,7 @@ def measure_stack(
             frame_box(frame, spacing), settings.counting,
         ),
         space,
+        found.masks,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Channel(Model):
     fluorophore: str = ""
     excitation_nm: Positive | None = None  # peaks; known dyes need none
     emission_nm: Positive | None = None
-    role: Literal["nuclei", "lineage", "state", "ignore"] = "lineage"
+    role: Literal["nuclei", "lineage", "state", "transmitted", "ignore"] = "lineage"
     measures: tuple[Measure, ...] = ()
     colour: str = Field("white", pattern=COLOUR)
     cycle: int = Field(1, ge=1)  # of staining; dyes of different cycles never meet
@@ -194,7 +194,7 @@ class Panel(Model):
     title: str = ""
     match: Match = Match()
     axes: str | None = None
-    background: Literal["local", "none"] = "local"
+    background: Literal["local", "global", "none"] = "local"
     ring_um: Positive = 3.0
     small_ring_um: Positive | None = None  # ring of nuclei under small_nucleus_um, if given
     small_nucleus_um: Positive = 7.5
@@ -215,6 +215,11 @@ class Panel(Model):
     def nuclei(self) -> Channel:
         """The channel that shows the nuclei."""
         return next(c for c in self.channels if c.role == "nuclei")
+
+    @property
+    def transmitted(self) -> str | None:
+        """Marker of the channel of light that went through the section, which shows pigment."""
+        return next((c.marker for c in self.channels if c.role == "transmitted"), None)
 
     @property
     def gated(self) -> tuple[Channel, ...]:

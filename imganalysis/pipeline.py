@@ -7,11 +7,8 @@ calls, classifies and summarises; it touches no pixel. `run_study` is both, and 
 
 from __future__ import annotations
 
-import dataclasses
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,30 +19,38 @@ from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, sco
 from imganalysis.calibration_file import read_calibrations, write_calibrations
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
 from imganalysis.control_fields import UNMEASURED, control_picture
-from imganalysis.death import Signs, with_numbers
+from imganalysis.death import with_numbers
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
-from imganalysis.io import file_hash, write_labels, write_mask
+from imganalysis.io import file_hash
 from imganalysis.pictures import Picture, draw_fields
+from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
 from imganalysis.quantify.merging import number_cells
 from imganalysis.quantify.spatial import check_pairs, space_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
+from imganalysis.records import (
+    PLACE,
+    FieldResult,
+    Progress,
+    StudyResult,
+    Task,
+    place_of,
+    placed,
+)  # fmt: skip
 from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
     check_target,
-    death_path,
-    labels_path,
-    mask_path,
     now,
     result_folder,
     run_record,
     user_name,
+    write_field,
     write_json,
     write_tables,
 )
@@ -57,90 +62,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from imganalysis.classify.gates import Gate
-    from imganalysis.panel import Panel
-    from imganalysis.prepare.calibration import Calibration
-    from imganalysis.quantify.window import FieldSpace
-    from imganalysis.study import Field, Study
-
-Progress = Callable[[str, int, int], None]
-"""Called with (step, done, total)."""
-
-PLACE = (t.FIELD, t.BIOPSY, t.SECTION, t.ROLE, t.PANEL, t.BATCH, t.ACQUISITION)
-"""Columns that every object has from its field."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One field to analyse, with all that is needed for it."""
-
-    field: Field
-    panel: Panel
-    settings: Settings
-    folder: Path | None = None  # where labels and masks are written, if anywhere
-    threads: int = 1  # that finding nuclei may use
-    calibration: Calibration | None = None  # of its panel, batch and acquisition
-
-
-@dataclass(frozen=True)
-class FieldResult:
-    """What the first half found in one field.
-
-    Parameters
-    ----------
-    field
-        Which.
-    objects
-        One row per object; None where the field was not analysed.
-    grid
-        Counted tissue in um2 on the coarse grid; None likewise.
-    facts
-        Name -> value, for ``fields.csv``.
-    flags
-        Fixed words.
-    reason, message
-        Why it was not analysed: a fixed word, and what to do.
-    trace
-        For developers, where something unforeseen was raised.
-    signs
-        Possible fragments, and ghosts.
-    space
-        What distances in the field need to know; None where it was not analysed.
-    contacts
-        One row per cell and neighbour; None where the field was not analysed.
-    """
-
-    field: Field
-    objects: pd.DataFrame | None = None
-    grid: NDArray[Any] | None = None
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    flags: tuple[str, ...] = ()
-    reason: str = ""
-    message: str = ""
-    trace: str = ""
-    signs: Signs = Signs()
-    space: FieldSpace | None = None
-    contacts: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What the second half made of a study."""
-
-    study: Study
-    biopsies: pd.DataFrame
-    fields: pd.DataFrame
-    exclusions: pd.DataFrame
-    cells: dict[str, pd.DataFrame]  # field -> one row per object; of controls without classes
-    gates: tuple[Gate, ...]
-    space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
-
-    @property
-    def n_failed(self) -> int:
-        """Fields that should have been analysed and were not."""
-        return int((self.fields["status"] == "failed").sum())
+    from imganalysis.study import Study
 
 
 def analyse_field(task: Task) -> FieldResult:
@@ -168,12 +91,7 @@ def analyse_field(task: Task) -> FieldResult:
             drawn=drawn,
         )
         if task.folder is not None:
-            write_labels(labels_path(task.folder, where.name), seen.nuclei, stack.pixel_size)
-            for name, mask in (("tissue", seen.tissue), ("frame", seen.frame)):
-                write_mask(mask_path(task.folder, where.name, name), mask, stack.pixel_size)
-            for name, table in (("pairs", seen.signs.pairs), ("ghosts", seen.signs.ghosts)):
-                if table is not None:
-                    t.write_parquet(death_path(task.folder, where.name, name), table)
+            write_field(task.folder, where.name, seen, stack.pixel_size)
     except ImganalysisError as error:
         return FieldResult(where, reason=error.reason, message=error.message)
     except MemoryError:
@@ -221,10 +139,12 @@ def analyse_study(
     by_name = {r.field.name: r for r in results}
     done = [by_name[f.name] for f in study.fields if f.name in by_name]
     spaces = {r.field.name: r.space for r in done if r.space is not None}
-    objects = {r.field.name: _placed(r.field, r.objects) for r in done if r.objects is not None}
+    objects = {r.field.name: placed(r.field, r.objects) for r in done if r.objects is not None}
     judged = judge(
         objects,
-        pd.DataFrame([_place(r.field) for r in done if r.objects is not None], columns=list(PLACE)),
+        pd.DataFrame(
+            [place_of(r.field) for r in done if r.objects is not None], columns=list(PLACE)
+        ),
         {r.field.name: r.grid for r in done if r.grid is not None},
         study.panels,
         settings,
@@ -272,17 +192,6 @@ def analyse_study(
         settings.summary,
     )
     return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space)
-
-
-def _placed(where: Field, objects: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([pd.DataFrame(_place(where), index=objects.index), objects], axis=1)
-
-
-def _place(where: Field) -> dict[str, str]:
-    """Which field an object is of, and what its gates hang on."""
-    values: tuple[str, ...] = (where.name, where.biopsy, where.section, where.role)
-    values += (where.panel, where.batch, where.acquisition)
-    return dict(zip(PLACE, values, strict=True))
 
 
 def check_run(
@@ -395,6 +304,7 @@ def run_study(
             lost=_died,
             progress=lambda done, total: say("Fields", done, total),
         )
+        results = flag_focus(results)
         result = analyse_study(study, results, settings, gates)
         write_tables(
             folder,
@@ -407,16 +317,19 @@ def run_study(
         )
         write_gates(folder / GATES_NAME, result.gates)
         write_calibrations(folder / CALIBRATION_NAME, found)
+        by_name = {r.field.name: r for r in results}
         undrawn = draw_fields(
             [
-                Picture(task.field, task.panel, settings, folder, cells, task.calibration)
+                Picture(
+                    task.field, task.panel, settings, folder, cells, task.calibration,
+                    by_name[task.field.name].facts, by_name[task.field.name].flags,
+                )
                 for task in tasks
-                if settings.output.overlays
-                and (cells := result.cells.get(task.field.name)) is not None
+                if (cells := result.cells.get(task.field.name)) is not None
             ],
             workers=workers,
-            progress=lambda done, total: say("Overlays", done, total),
-        )
+            progress=lambda done, total: say("Pictures", done, total),
+        )  # fmt: skip
         write_json(
             folder / RUN_NAME,
             {

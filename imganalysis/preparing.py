@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis.panel import match_channels
-from imganalysis.prepare.background import local_background
+from imganalysis.prepare.background import global_background, local_background
 from imganalysis.prepare.calibration import calibrate
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
 from imganalysis.prepare.projection import any_plane, apply, project
@@ -37,12 +37,16 @@ class Prepared:
         What was done.
     flags
         Fixed words.
+    transmitted
+        (Y, X) or (Z, Y, X) float32, light that went through the section, of panels with such a
+        channel.
     """
 
     images: dict[str, NDArray[np.float32]]
     clipped: NDArray[np.bool_] | None
     facts: dict[str, Any]
     flags: tuple[str, ...]
+    transmitted: NDArray[np.float32] | None = None
 
 
 def prepare_stack(
@@ -82,6 +86,7 @@ def prepare_stack(
         The calibration's dyes cannot be told apart.
     """
     positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
+    behind = positions.pop(panel.transmitted) if panel.transmitted else None
     markers = list(positions)
     pixels = stack.numpy(list(positions.values()))
     others = [marker for marker in markers if marker != panel.nuclei.marker]
@@ -118,13 +123,22 @@ def prepare_stack(
         clipped,
         facts,
         (*flags, *choice.flags),
+        None if behind is None else apply(stack.numpy([behind]), choice)[0],
     )
+
+
+def background_method(panel: Panel, settings: Settings) -> str:
+    """Which background is subtracted: ``local``, ``global`` or ``none``."""
+    wanted = settings.preparation.background
+    return panel.background if wanted == "panel" else wanted
 
 
 def find_tissue(
     images: dict[str, NDArray[np.float32]], spacing: tuple[float, float], settings: Settings
 ) -> NDArray[np.bool_]:
     """Mark the tissue, (Y, X), by all channels."""
+    if not settings.preparation.tissue:
+        return np.ones(next(iter(images.values())).shape[-2:], bool)
     flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
     return tissue_mask(flat, spacing, settings.preparation)
 
@@ -135,10 +149,15 @@ def without_background(
     spacing: tuple[float, ...],
     settings: Settings,
 ) -> dict[str, NDArray[np.float32]]:
-    """Subtract the low level around each place, if the panel or the settings want it."""
-    wanted = settings.preparation.background
-    if (panel.background if wanted == "panel" else wanted) == "none":
+    """Subtract the low level around each place, or of the field, as panel or settings want it."""
+    wanted = background_method(panel, settings)
+    if wanted == "none":
         return images
+    if wanted == "global":
+        return {
+            marker: image - np.float32(global_background(image, spacing))
+            for marker, image in images.items()
+        }
     window = settings.preparation.background_window_um
     return {
         marker: image - local_background(image, spacing, window) for marker, image in images.items()

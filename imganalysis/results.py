@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imganalysis import __version__
 from imganalysis.errors import OutputError
+from imganalysis.io import write_labels, write_mask
 from imganalysis.settings import fingerprint
 from imganalysis.tables import write_atomic, write_csv, write_parquet, write_xlsx
 
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from imganalysis.first_half import Measured
     from imganalysis.panel import Panel
     from imganalysis.settings import Settings
+    from imganalysis.stack import PixelSize
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 SPACE = "space.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
-CELLS, LABELS, MASKS, OVERLAYS = "cells", "labels", "masks", "overlays"
+CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
 DEATH = "death"
 NAMES = (
     BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
-    OVERLAYS, RUN,
+    OVERLAYS, QC, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
@@ -50,7 +53,7 @@ def labels_path(folder: Path, field: str) -> Path:
 
 
 def mask_path(folder: Path, field: str, mask: str) -> Path:
-    """Mask of a field: ``tissue`` or ``frame``."""
+    """Mask of a field: ``tissue``, ``frame``, or of what is no stain."""
     return folder / MASKS / f"{field}_{mask}.ome.tif"
 
 
@@ -67,6 +70,11 @@ def cells_path(folder: Path, field: str, suffix: str = ".parquet") -> Path:
 def overlay_path(folder: Path, field: str) -> Path:
     """Picture of a field with its calls."""
     return folder / OVERLAYS / f"{field}.png"
+
+
+def quality_path(folder: Path, field: str) -> Path:
+    """Sheet of a field with what was done to it and found on it."""
+    return folder / QC / f"{field}.png"
 
 
 @contextmanager
@@ -94,7 +102,7 @@ def result_folder(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
     try:
         out.mkdir(parents=True, exist_ok=True)
         _sweep(out)
-        for name in (CELLS, LABELS, MASKS, DEATH, OVERLAYS):
+        for name in (CELLS, LABELS, MASKS, DEATH, OVERLAYS, QC):
             (partial / name).mkdir(parents=True)
     except OSError as error:
         raise OutputError(
@@ -237,6 +245,17 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     write_atomic(path, write)
+
+
+def write_field(folder: Path, field: str, seen: Measured, pixel_size: PixelSize) -> None:
+    """Write the pictures and tables that the first half has of a field."""
+    write_labels(labels_path(folder, field), seen.nuclei, pixel_size)
+    masks = {"tissue": seen.tissue, "frame": seen.frame, **seen.masks}
+    for name, mask in masks.items():
+        write_mask(mask_path(folder, field, name), mask, pixel_size)
+    for name, table in (("pairs", seen.signs.pairs), ("ghosts", seen.signs.ghosts)):
+        if table is not None:
+            write_parquet(death_path(folder, field, name), table)
 
 
 def write_tables(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from imganalysis.errors import SettingsError
 from imganalysis.methods import NetworkMethod, Segmentation
+from imganalysis.settings_artefacts import Artefacts
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.settings_calibration import Calibrating
 from imganalysis.settings_counting import Counting
@@ -77,11 +78,17 @@ class Projection(Model):
 class Preparation(Model):
     """What is done to the pixels before they are measured."""
 
-    background: Literal["panel", "local", "none"] = Field(
-        "panel", title="Background", description="local background is subtracted, or not"
+    background: Literal["panel", "local", "global", "none"] = Field(
+        "panel",
+        title="Background",
+        description="subtracted before measuring: the level around each place, one level per "
+        "channel, or nothing",
     )
     background_window_um: Positive = Field(
         60.0, title="Background window", description="um; wider than any group of bright cells"
+    )
+    tissue: bool = Field(
+        True, title="Tissue", description="outlined; otherwise all of a field counts as tissue"
     )
     tissue_smooth_um: Positive = Field(
         4.0, title="Tissue smoothing", description="um; for the outline of the tissue"
@@ -153,6 +160,7 @@ class Output(Model):
     """What is written."""
 
     overlays: bool = Field(True, title="Overlays")
+    quality: bool = Field(True, title="Quality pictures", description="one sheet per field")
     cells_csv: bool = Field(False, title="Cells as CSV", description="beside parquet")
 
 
@@ -163,6 +171,7 @@ class Settings(Model):
     projection: Projection = Projection()
     calibration: Calibrating = Calibrating()
     preparation: Preparation = Preparation()
+    artefacts: Artefacts = Artefacts()
     segmentation: Segmentation = NetworkMethod()
     measuring: Measuring = Measuring()
     counting: Counting = Counting()

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import OutputError, TableError
+from imganalysis.words import EXCLUSIONS as EXCLUSIONS
+from imganalysis.words import FLAGS as FLAGS
+from imganalysis.words import REASONS as REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +36,10 @@ PERIMETER = "perimeter_um"
 RING_AREA, CELL_AREA = "ring_area_um2", "cell_area_um2"
 SATURATED = "saturated_fraction"
 N_NEIGHBOURS, CONTACT_SHARE = "n_neighbours", "contact_share"
+AF_SHARE, AF_AFFECTED = "autofluorescent_fraction", "af_affected"
+PIGMENT_SHARE = "pigment_fraction"
+SHARPNESS = "edge_sharpness_per_um"
+COMPARABLE = "comparable"
 IN_FRAME = "in_frame"
 IN_TISSUE = "in_tissue"
 LEFT_OUT = "left_out"
@@ -100,6 +107,11 @@ CELL_COLUMNS: dict[str, str] = {
     RING_AREA: "um2, ring around the nucleus",
     CELL_AREA: "um2, nucleus and what expansion gave it",
     SATURATED: "share of the nucleus's pixels that are clipped, worst channel",
+    AF_SHARE: "share of the cell's area on autofluorescence; empty where it was not looked for",
+    AF_AFFECTED: "more than `af_share` of it; counted all the same",
+    PIGMENT_SHARE: "share of the cell's area under pigment; empty where it cannot be seen",
+    SHARPNESS: "1/um, slope of the nucleus's edge over its height",
+    COMPARABLE: "its field is not clipped: its intensities may be pooled with other fields'",
     N_NEIGHBOURS: "cells that touch this one, or lie no farther than the settings' gap",
     CONTACT_SHARE: "share of the cell's outline that lies at neighbours",
     IN_FRAME: "centroid inside the guard frame; with the unbiased frame, a pixel inside it",
@@ -143,81 +155,6 @@ PAIR_COLUMNS: dict[str, str] = {
 POSITIVE, NEGATIVE = "positive", "negative"
 INDETERMINATE, NOT_MEASURED = "indeterminate", "not_measured"
 UNRESOLVED = "unresolved"
-
-EXCLUSIONS: dict[str, str] = {
-    "too_small": "nucleus under the smallest evaluable diameter",
-    "outside_frame": "centroid in the guard frame, or counted in a neighbouring tile",
-    "on_border": "reaches a line that excludes it: of the unbiased frame, or the field's border",
-    "on_first_plane": "reaches the first plane of a stack left in 3-D, where nothing is counted",
-    "outside_tissue": "centroid outside the tissue",
-    "saturated": "too many clipped pixels in the nucleus",
-    "not_measurable": "no finite value in the nucleus or its ring",
-    "engulfed_debris": "condensed body without the death marker beside a cell that looks like a "
-    "macrophage",
-    "annotated_out": "centroid in what a person outlined to be left out",
-}
-
-
-FLAGS: dict[str, str] = {
-    "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
-    "low_count": "fewer cells or fields than pathologists count",
-    "below_LoD": "the interval reaches down to what false calls alone would give; of another "
-    "fraction than the endpoint with its name in front, as in `FRACTION:below_LoD`",
-    "lod_unknown": "a gate from a file, by hand or from one control field has no limit of blank, "
-    "so that `below_LoD` cannot be told",
-    "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
-    "staining fault",
-    "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
-    "adjacent_sections": "sections of one panel were pooled; neighbours share nuclei",
-    "fragments_unmerged": "the death marker has no gate, so that every fragment counts as a cell",
-    "clear_border_biased": "objects at the border are left out, large ones more often than small; "
-    "densities and fractions are biased",
-    "panels_pooled": "sections of several panels were pooled",
-    "fields_failed": "some fields of the biopsy could not be analysed",
-    "weak_nuclear_contrast": "much of the nuclear stain's signal lies outside the nuclei found",
-    "no_nuclei": "a field without a nucleus",
-    "axes_guessed": "the file does not say its axes; planes were taken for Z",
-    "axes_ignored": "the axes that were given do not fit what the file says",
-    "loose_image": "an image beside the folders of the biopsies",
-    "time_series": "one time point of several; `time_point` says which",
-    "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
-    "rgb": "colours read as intensities",
-    "no_bleedthrough_control": "no single stain control: bleed-through is left in; "
-    "in fields.csv only",
-    "bleedthrough_control_elsewhere": "single stain controls of another batch or acquisition only: "
-    "bleed-through is left in",
-    "bleedthrough_incomplete": "the bleed-through of some dyes is not known and left in; "
-    "calibration.json says why",
-    "saturated": "more than 1 % of a channel's pixels are clipped",
-    "zero_clipped": "many pixels are 0: the offset was set too low",
-    "not_finite": "pixels that are NaN or infinite; objects on them are excluded",
-    "short_stack": "the stack is thinner than the section",
-    "z_step_unknown": "several planes, the step between them unknown; all were averaged",
-    "z_descending": "the planes were taken from the far side",
-}
-"""Fixed words in the column ``flags``."""
-
-REASONS: dict[str, str] = {
-    "ungated": "a marker that the value needs has no gate",
-    "not_stained": "no field of a panel that shows it",
-    "no_field": "the biopsy has no field of view that could be analysed",
-    "thick_stack": "cells of a stack left in 3-D have no density per area",
-    "fields_failed": "every field that could show it failed",
-    "no_evaluable_tumour": "no evaluable tumour cell, or no more than false calls alone would give",
-    "no_defined_lymphocytes": "no cell of the denominator, or no more than false calls would give",
-    "no_apoptotic_cell": "no cell of a class that the panel calls apoptotic",
-    "diameters_unknown": "the settings give no nuclear diameter for a class that was counted",
-    "thickness_unknown": "how thick the tissue is that was seen is not known",
-    "empty_denominator": "no cell of the denominator, or no more than false calls would give",
-    "no_tumour_region": "the panel has no marker of tumour, and no tumour is outlined",
-    "no_vessels": "no vessel is outlined",
-    "no_area": "no counted tissue in the region",
-    "no_cells": "no cell of the class",
-    "too_few_cells": "fewer cells than the test needs, in fields with at least two",
-    "censored": "the border is nearer than what is looked for, for too many cells",
-}
-"""Fixed words in the column ``reason`` of biopsies.csv, after the name of the value, and of
-space.csv."""
 
 
 def measure_column(marker: str, compartment: str, statistic: str) -> str:

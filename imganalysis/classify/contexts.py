@@ -212,8 +212,9 @@ def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
     """Find cells whose marker lies under a percentile of the negative cells of their batch."""
     marker = context.no_trace_of
     negative = cells.calls(marker) == NEGATIVE_CODE
-    if t.EVALUABLE in cells.table.columns:
-        negative &= cells.table[t.EVALUABLE].astype(bool).to_numpy()
+    for word in (t.EVALUABLE, t.COMPARABLE):
+        if word in cells.table.columns:
+            negative &= cells.table[word].astype(bool).to_numpy()
     keys, batch = batches_of(cells.table)
     parts = []
     for measure in cells.panel.channel(marker).measures:

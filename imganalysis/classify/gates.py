@@ -170,8 +170,8 @@ def gates_from_controls(
     One gate per panel, batch, acquisition, marker and measure that the samples need: the
     percentile (linear interpolation) of the evaluable control cells of that panel, batch and
     acquisition. Nothing is guessed from the samples: where no control tells, the gate has the
-    method ``none`` with the reason ``no_control``, ``control_too_few_cells`` or
-    ``control_no_signal`` (the percentile is not positive).
+    method ``none`` with the reason ``no_control``, ``control_clipped`` (all of them are),
+    ``control_too_few_cells`` or ``control_no_signal`` (the percentile is not positive).
 
     Parameters
     ----------
@@ -235,6 +235,10 @@ def _control_gate(
     }
     if cells.empty:
         return gate | {"reason": "no_control"}
+    if t.COMPARABLE in cells.columns:
+        cells = cells[cells[t.COMPARABLE].astype(bool)]
+    if cells.empty:
+        return gate | {"reason": "control_clipped"}
     values = measure_values(cells, channel.marker, measure)
     finite = np.isfinite(values)
     values, fields = values[finite], cells[t.FIELD].to_numpy()[finite]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _SMOOTH_UM = 1.0  # takes the noise, keeps the gaps between cells
 _BLOCKS = 8  # of the coarse grid, along a window
 _IN_BLOCK = 5.0  # percentile that is the low level of a block
+_GLOBAL_BLOCK_UM = 7.5
 _IN_WINDOW = 10.0  # percentile of the blocks that is the low level of a window
 
 
@@ -64,6 +65,33 @@ def local_background(
     low = ndi.percentile_filter(low, 100 - _IN_WINDOW, size=window, mode="nearest")
     low = ndi.gaussian_filter(low, [w / 4 for w in window], mode="nearest")
     return _enlarged(low, blocks, image.shape)
+
+
+def global_background(image: NDArray[Any], spacing_um: float | tuple[float, ...]) -> float:
+    """Find one low level for a whole channel.
+
+    Parameters
+    ----------
+    image, spacing_um
+        As for `local_background`.
+
+    Returns
+    -------
+    float
+        The 5th percentile of what `local_background` takes for the low level of blocks of 7.5
+        um; NaN if no pixel is finite. For fields with glass or wide gaps, evenly lit: shading
+        stays in.
+    """
+    image = np.asarray(image)
+    steps = np.broadcast_to(np.asarray(spacing_um, np.float64), (image.ndim,))[-2:]
+    planes = image if image.ndim == 3 else image[np.newaxis]
+    lows = []
+    for plane in planes:
+        finite = np.isfinite(plane)
+        if finite.any():
+            blocks = [max(1, int(_GLOBAL_BLOCK_UM / step)) for step in steps]
+            lows.append(_low_of_blocks(_smoothed(plane, finite, steps), blocks).ravel())
+    return float(np.percentile(np.concatenate(lows), _IN_BLOCK)) if lows else float("nan")
 
 
 def _smoothed(

@@ -10,7 +10,7 @@ from imganalysis import tables as t
 from imganalysis.errors import PixelDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from imganalysis.settings import Measuring
 
 PRECEDENCE = (
-    "outside_frame", "on_border", "on_first_plane", "annotated_out", "outside_tissue", "too_small",
-    "saturated", "not_measurable", "engulfed_debris",
+    "outside_frame", "on_border", "on_first_plane", "annotated_out", "outside_tissue", "folded",
+    "too_small", "saturated", "pigment", "out_of_focus", "not_measurable", "engulfed_debris",
 )  # fmt: skip
 """An object has one reason, the first that applies.
 
@@ -89,6 +89,7 @@ def evaluate(
     needed: Sequence[str] = (),
     border: pd.DataFrame | None = None,
     left_out: NDArray[np.bool_] | None = None,
+    excluded: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """Say of each object whether it is counted, and if not, why.
 
@@ -109,6 +110,8 @@ def evaluate(
         `imganalysis.quantify.borders.at_border` gives them.
     left_out
         (Y, X) bool, what a person outlined to be left out.
+    excluded
+        Further words of `PRECEDENCE`, each with the objects, (N,) bool, that it applies to.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def evaluate(
     result[t.ON_BORDER] = False
     if border is not None:
         result[list(border.columns)] = border.to_numpy()
-    return judge(result, settings, needed)
+    return judge(result, settings, needed, excluded)
 
 
 def frame_box(
@@ -150,7 +153,12 @@ def frame_box(
     return low[0], low[1], high[0], high[1]
 
 
-def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()) -> pd.DataFrame:
+def judge(
+    objects: pd.DataFrame,
+    settings: Measuring,
+    needed: Sequence[str] = (),
+    excluded: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> pd.DataFrame:
     """Say whether each object, or cell of merged objects, is counted, from its columns alone.
 
     Parameters
@@ -162,6 +170,8 @@ def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
         Limits.
     needed
         Columns of measurements without which an object says nothing.
+    excluded
+        Further words of `PRECEDENCE`, each with the objects, (N,) bool, that it applies to.
 
     Returns
     -------
@@ -197,6 +207,7 @@ def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
         # Unknown saturation (NaN) compares as not saturated.
         "saturated": objects[t.SATURATED].to_numpy(np.float64) > settings.max_saturated,
         "not_measurable": ~np.isfinite(values).all(axis=1),
+        **(excluded or {}),
     }
     words = np.full(len(objects), "", dtype=object)
     for word in reversed(PRECEDENCE):

@@ -31,16 +31,18 @@ class Item:
 
     text: str
     ink: tuple[float, float, float]
-    swatch: str = ""  # nucleus, dashed, frame, tissue
+    swatch: str = ""  # nucleus, dashed, frame, tissue, filled, line
     colour: tuple[int, int, int] = FRAME
 
 
-def _rows(items: Iterable[Item], room: float) -> list[list[tuple[float, Item]]]:
+def rows_of(
+    items: Iterable[Item], room: float, size: float = TEXT
+) -> list[list[tuple[float, Item]]]:
     """Break entries into rows; each with its x."""
     rows: list[list[tuple[float, Item]]] = [[]]
     x = 0.0
     for item in items:
-        width = text_width(item.text, TEXT) + (32 if item.swatch else 0)
+        width = text_width(item.text, size) + (32 if item.swatch else 0)
         if rows[-1] and x + width > room:
             rows.append([])
             x = 0.0
@@ -56,7 +58,7 @@ def sheet(
     height, width = pictures[0].shape[:2]
     column = max(width, SMALLEST_WIDTH)
     xs = [MARGIN + i * (column + GAP) for i in range(len(pictures))]
-    legends = [_rows(items, column) for items in columns]
+    legends = [rows_of(items, column) for items in columns]
     together = len(pictures) == 1
     depth = sum(map(len, legends)) if together else max(map(len, legends))
     top = MARGIN + TITLE + 14
@@ -69,21 +71,22 @@ def sheet(
     page.text(MARGIN + TITLE, MARGIN, fitted(title, TITLE, room, True), TITLE, INK, bold=True)
     for picture, x in zip(pictures, xs, strict=True):
         page.paste(picture, top, x)
-        _scale_bar(page, top + height, x + width, width, um)
+        scale_bar(page, top + height, x + width, width, um)
     y: float = top + height + 10
     for i, rows in enumerate(legends):
         for row, entries in enumerate(rows):
             for offset, item in entries:
-                _entry(page, y + row * LINE, xs[0 if together else i] + offset, item)
+                entry(page, y + row * LINE, xs[0 if together else i] + offset, item)
         y += len(rows) * LINE if together else 0
     return page.png()
 
 
-def _entry(sheet: Canvas, y: float, x: float, item: Item) -> None:
+def entry(sheet: Canvas, y: float, x: float, item: Item, size: int = TEXT) -> None:
+    """Put one entry of a legend with its upper left corner at (y, x)."""
     if item.swatch:
         _swatch(sheet, round(y) + 4, round(x), item)
         x += 32
-    sheet.text(y + TEXT + 2, x, item.text, TEXT, item.ink)
+    sheet.text(y + size + 2, x, item.text, size, item.ink)
 
 
 def _swatch(sheet: Canvas, y: int, x: int, item: Item) -> None:
@@ -94,6 +97,10 @@ def _swatch(sheet: Canvas, y: int, x: int, item: Item) -> None:
         disc = ((rows - 11) ** 2 + (columns - 11) ** 2 <= 90).astype(np.uint32)
         table = np.array([item.colour] * 2, np.uint8)
         draw_nuclei(box, disc, table, np.array([False, item.swatch == "nucleus"]), width=4)
+    elif item.swatch == "line":
+        box[10:13, 1:22] = item.colour
+    elif item.swatch == "filled":
+        box[4:19, 2:21] = item.colour
     else:
         half = np.zeros((side, side), bool)
         half[11:] = True
@@ -102,7 +109,7 @@ def _swatch(sheet: Canvas, y: int, x: int, item: Item) -> None:
     sheet.paste(box, y, x)
 
 
-def _scale_bar(sheet: Canvas, bottom: int, right: int, width: int, um: float | None) -> None:
+def scale_bar(sheet: Canvas, bottom: int, right: int, width: int, um: float | None) -> None:
     """Draw a bar of a round length into the lower right corner, on a dark ground."""
     if um is None:
         note = "no scale: pixel size unknown"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imganalysis.errors import SettingsError
-from imganalysis.simulate import optics, truth
+from imganalysis.simulate import defects, optics, truth
 from imganalysis.simulate.cells import Cell, draw_cells
 from imganalysis.simulate.numeric import F32, rounded, streams
 from imganalysis.simulate.placing import place_cells
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 SECONDARY_ONLY, SINGLE_STAIN, UNSTAINED = "secondary_only", "single_stain", "unstained"
 CONTROLS = (SECONDARY_ONLY, SINGLE_STAIN, UNSTAINED)
+STEPS = (
+    "section", "pattern", "cells", "texture", "light", "noise", "effects", "pigment", "defects",
+)  # fmt: skip
+"""Steps with random numbers of their own."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,10 @@ class SimulatedField:
     ghosts
         Cells without a nucleus that the section shows.
     photons
-        (C, Z, Y, X) float32, expected photons without noise, if they were asked for.
+        (C, Z, Y, X) float32, expected photons without noise, if they were asked for; of the
+        stained channels, after all that takes or adds light.
+    defects
+        Name -> (Y, X) bool: where ``pigment`` blocks light, where the tissue is ``folded``.
     """
 
     stack: Stack
@@ -67,6 +75,7 @@ class SimulatedField:
     vessels: NDArray[np.bool_]
     ghosts: int
     photons: F32 | None = None
+    defects: dict[str, NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
 
 
 def simulate_field(
@@ -127,7 +136,7 @@ def simulate_field(
     """
     spec = grid(recipe, size_px, pixel_size_um, planes, z_step_um, bits)
     week = check(recipe, panel, week, control, stain)
-    rngs = streams(seed, "section", "pattern", "cells", "texture", "light", "noise", "effects")
+    rngs = streams(seed, *STEPS)
     thickness = draw_thickness(rngs["section"], recipe.section)
     side = (spec.size_px * spec.pixel_um,) * 2
     section = cut(rngs["section"], recipe.section, spec, (spec.size_px,) * 2, thickness)
@@ -182,8 +191,12 @@ def image(
 ) -> SimulatedField:
     """Stain a scene with a panel, take its picture, and write down what is true of it."""
     section, cells, pixel = scene.section, scene.cells, scene.spec.pixel_um
-    channels = recipe.panels[panel].channels
+    spec, wrong = recipe.panels[panel], recipe.defects
+    channels = spec.channels
     markers = tuple(channel.marker for channel in channels)
+    granules = None
+    if recipe.pigment.share:
+        granules = defects.Granules(rngs["pigment"], recipe.pigment, section, cells)
     rendered = render(
         rngs["texture"],
         recipe,
@@ -192,36 +205,63 @@ def image(
         markers,
         stained=control in (None, SINGLE_STAIN),
         territories=scene.territories,
+        granules=granules,
     )
     if control in (SINGLE_STAIN, UNSTAINED):
         # Painted all the same, so that the tissue is the same; what is not there gives no light.
         dyes = {m: dye if m == stain else np.zeros_like(dye) for m, dye in rendered.dyes.items()}
         rendered = replace(rendered, dyes=dyes)
     blood = lumen(section, scene.capillaries)
-    photons = optics.expose(
-        rngs["light"],
-        recipe,
-        recipe.panels[panel],
-        section,
-        rendered,
-        blood,
-        scene.stroma,
-        photon_scale=photon_scale,
-        bleed_scale=bleed_scale,
-    )
+
+    def expose(rng: np.random.Generator, seen: Section) -> F32:
+        return optics.expose(
+            rng,
+            recipe,
+            spec,
+            seen,
+            rendered,
+            blood,
+            scene.stroma,
+            photon_scale=photon_scale,
+            bleed_scale=bleed_scale,
+        )
+
+    photons = defects.tilted(rngs["light"], section, wrong.tilt_um, expose)
+    marks = {}
+    if granules is not None:
+        photons = granules.absorb(photons, spec, photon_scale)
+        marks["pigment"] = granules.blocked
+    photons, folded = defects.fold(rngs["defects"], photons, wrong, pixel)
+    photons = defects.displace(rngs["defects"], photons, wrong)
+    if wrong.fold_share:
+        marks["folded"] = folded
     data = optics.digitise(
-        rngs["noise"], photons, recipe.panels[panel], recipe.detector, scene.spec.bits
+        rngs["noise"],
+        photons,
+        defects.with_gain(spec, wrong.detector_gain),
+        recipe.detector,
+        scene.spec.bits,
     )
+    names = tuple(channel.name for channel in channels)
+    behind = recipe.pigment.transmitted
+    if granules is not None and behind is not None:
+        light = granules.transmitted(behind, data.shape[1], photon_scale)
+        levels = defects.transmitted_levels(rngs["pigment"], light, behind, scene.spec.bits)
+        data, names = np.concatenate([data, levels[None]]), (*names, behind.name)
     flat, solid, owners = truth.draw_labels(recipe, section, rendered)
     objects = truth.object_table(flat, owners, pixel)
     side = (flat.shape[0] * pixel, flat.shape[1] * pixel)
     vessel = _vessel_distance(scene.capillaries, cells)
     size = PixelSize(scene.spec.z_step_um, pixel, pixel, "metadata")
+    table = truth.cell_table(recipe, cells, owners, objects, side, vessel)
+    if granules is not None:
+        # Cells are numbered in the order of their owners.
+        table[truth.PIGMENTED] = granules.chosen[np.unique(np.array(owners, int))]
     return SimulatedField(
-        stack=Stack(data, tuple(channel.name for channel in channels), size),
+        stack=Stack(data, names, size),
         labels=flat,
         labels_3d=solid,
-        cells=truth.cell_table(recipe, cells, owners, objects, side, vessel),
+        cells=table,
         objects=objects,
         panel=panel,
         week=week,
@@ -231,6 +271,7 @@ def image(
         vessels=(blood * section.tissue).max(axis=0) > 0.5,
         ghosts=len(rendered.ghosts),
         photons=photons if keep_photons else None,
+        defects=marks,
     )
 
 

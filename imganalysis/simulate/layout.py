@@ -11,6 +11,7 @@ from scipy import ndimage
 from imganalysis.errors import LabelsError
 from imganalysis.simulate.cells import Cell, draw_cell, shares_of_dying
 from imganalysis.simulate.fields import (
+    STEPS,
     Scene,
     SimulatedField,
     check,
@@ -85,7 +86,7 @@ def simulate_on_layout(
     spec = grid(recipe, max(16, *shape), pixel_size_um, planes, z_step_um, bits)
     week = check(recipe, panel, week, control)
     composition = recipe.weeks[week]
-    rngs = streams(seed, "section", "pattern", "cells", "texture", "light", "noise", "effects")
+    rngs = streams(seed, *STEPS)
     thickness = draw_thickness(rngs["section"], recipe.section)
     section = cut(rngs["section"], recipe.section, spec, shape, thickness)
     side = (shape[0] * pixel_size_um, shape[1] * pixel_size_um)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
+from imganalysis.simulate.defect_specs import DefectsSpec, PigmentSpec
 
 
 class FieldSpec(Model):
@@ -295,6 +296,8 @@ class Recipe(Model):
     tissue: TissueSpec
     death: DeathSpec
     autofluorescence: AutofluorescenceSpec
+    pigment: PigmentSpec = PigmentSpec()
+    defects: DefectsSpec = DefectsSpec()
     markers: dict[str, Pattern]
     cells: dict[str, CellSpec]
     weeks: dict[int, WeekSpec]
@@ -305,6 +308,7 @@ class Recipe(Model):
         kinds = {self.tissue.capillary.wall, self.tissue.capillary.clustered}
         for week in self.weeks.values():
             kinds |= {*week.nest.mix, *week.infiltrate.mix, *week.stroma.mix, *week.dying}
+        kinds |= set(self.pigment.kinds)
         markers = {m for cell in self.cells.values() for m in cell.expression}
         for panel in self.panels.values():
             markers |= {channel.marker for channel in panel.channels}

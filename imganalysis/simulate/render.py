@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.simulate.cells import Cell
+    from imganalysis.simulate.defects import Granules
     from imganalysis.simulate.numeric import F32
     from imganalysis.simulate.recipe import Recipe
     from imganalysis.simulate.section import Section
@@ -77,6 +78,7 @@ def render(
     *,
     stained: bool,
     territories: Territories | None = None,
+    granules: Granules | None = None,
 ) -> Rendered:
     """Fill the section with cells.
 
@@ -96,6 +98,8 @@ def render(
         False where the primary antibodies were left out.
     territories
         Outlines to fill instead of the cells' own bodies.
+    granules
+        Pigment, which is put into its cells.
     """
     parts = [
         part
@@ -133,6 +137,8 @@ def render(
         view = View(part, cell, body, nucleus, np.maximum(body - nucleus, 0.0), mine, second[w])
         for marker in markers:
             out.dyes[marker][w] += paint(recipe, section, textures, view, marker, stained)
+        if granules is not None:
+            granules.fill(part, view.cytoplasm)
         if cell.lipofuscin:
             puncta = textures.puncta(recipe, part, 0.5)
             out.lipofuscin[w] += np.float32(cell.lipofuscin) * view.cytoplasm * puncta

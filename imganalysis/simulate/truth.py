@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LABELS, N_OBJECTS, KIND, COMPARTMENT = "labels", "n_objects", "kind", "compartment"
 STAGE, N_FRAGMENTS, TRUE_DIAMETER = "stage", "n_fragments", "diameter_3d_um"
 VESSEL = "vessel_distance_um"
+PIGMENTED = "pigmented"
+"""Column of the cells that hold pigment; only where a recipe has any."""
 
 
 def level_column(marker: str) -> str:

@@ -15,7 +15,8 @@ from imganalysis.classify.gates import Gate
 from imganalysis.death import Signs, exclude_debris, level_gate
 from imganalysis.first_half import measure_stack
 from imganalysis.panel import load_panel
-from imganalysis.pipeline import FieldResult, StudyResult, analyse_study
+from imganalysis.pipeline import analyse_study
+from imganalysis.records import FieldResult, StudyResult
 from imganalysis.settings import Settings
 from imganalysis.simulate import Recipe, count_truth, load_recipe, simulate_field
 from imganalysis.stack import PixelSize, Stack
@@ -185,9 +186,11 @@ def fractions(recipe: Recipe, control: FieldResult) -> tuple[float, float, float
     fields = [simulated(recipe, f"s{seed}", seed) for seed in (600, 601, 602)]
     row = study_of([*(result for result, *_ in fields), control]).biopsies.iloc[0]
     truth = count_truth(recipe, "apoptosis", pd.concat([cells for _, cells, _ in fields]))
-    return truth["apoptotic_fraction"], row["apoptotic_fraction"], row[
-        "apoptotic_fraction_unmerged"
-    ]
+    return (
+        truth["apoptotic_fraction"],
+        row["apoptotic_fraction"],
+        row["apoptotic_fraction_unmerged"],
+    )
 
 
 def test_fragments_merged_give_the_true_fraction(recipe: Recipe, control: FieldResult) -> None:

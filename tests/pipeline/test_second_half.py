@@ -12,7 +12,8 @@ import pytest
 
 from imganalysis import tables as t
 from imganalysis.panel import load_panel
-from imganalysis.pipeline import FieldResult, StudyResult, analyse_study
+from imganalysis.pipeline import analyse_study
+from imganalysis.records import FieldResult, StudyResult
 from imganalysis.settings import Settings
 from imganalysis.study import Field, Study
 

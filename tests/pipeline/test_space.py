@@ -15,10 +15,11 @@ from imganalysis import tables as t
 from imganalysis.annotations import Outline, drawn_masks, write_annotations
 from imganalysis.opening import open_study
 from imganalysis.panel import load_panel
-from imganalysis.pipeline import StudyResult, check_run, run_study
+from imganalysis.pipeline import check_run, run_study
 from imganalysis.quantify.nearest import Distances, survival, together
 from imganalysis.quantify.spatial import space_table
 from imganalysis.quantify.window import border_distance, field_space, place_objects
+from imganalysis.records import StudyResult
 from imganalysis.settings import Settings, Summary, parse_settings
 from imganalysis.settings_space import Space
 from imganalysis.simulate import load_recipe

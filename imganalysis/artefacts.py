@@ -1,0 +1,241 @@
+"""What on a field is no stain, which cells it touches, and what is left of the tissue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis import tables as t
+from imganalysis.prepare.autofluorescence import autofluorescence_mask
+from imganalysis.prepare.folds import fold_mask
+from imganalysis.prepare.pigment import pigment_mask
+from imganalysis.prepare.sharpness import edge_sharpness
+from imganalysis.preparing import background_method
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Panel
+    from imganalysis.preparing import Prepared
+    from imganalysis.settings import Settings
+
+AUTOFLUORESCENCE, PIGMENT, FOLDS, CLIPPED = "autofluorescence", "pigment", "folds", "clipped"
+MASKS = (AUTOFLUORESCENCE, PIGMENT, FOLDS, CLIPPED)
+"""Masks of a field, as their files are named."""
+
+MANY_CELLS = 0.05
+"""Share of the evaluable cells from which a field is flagged."""
+
+MOSTLY_ZERO = 0.5
+"""Share of the tissue at 0 from which the background of a channel is cut off."""
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What was found on a field.
+
+    Parameters
+    ----------
+    masks
+        Name -> (Y, X) bool, of what was looked for.
+    tissue
+        (Y, X) bool, without folds and without what pigment blocks.
+    excluded
+        Reason -> (N,) bool, the objects that it applies to.
+    facts
+        For ``fields.csv``.
+    flags
+        Fixed words.
+    """
+
+    masks: dict[str, NDArray[np.bool_]]
+    tissue: NDArray[np.bool_]
+    excluded: dict[str, NDArray[np.bool_]]
+    facts: dict[str, Any]
+    flags: tuple[str, ...]
+
+
+def find_artefacts(
+    objects: pd.DataFrame,
+    seen: Prepared,
+    cleaned: Mapping[str, NDArray[np.float32]],
+    compartments: Mapping[str, NDArray[np.uint32]],
+    tissue: NDArray[np.bool_],
+    panel: Panel,
+    spacing: tuple[float, ...],
+    settings: Settings,
+    pigment: NDArray[np.bool_] | None = None,
+) -> tuple[pd.DataFrame, Artefacts]:
+    """Find what is no stain, and say of each object how much of it lies there.
+
+    Parameters
+    ----------
+    objects
+        One row per nucleus.
+    seen, cleaned
+        Pictures before and after the background was subtracted; a stack left in 3-D is looked
+        at as the mean of its planes.
+    compartments
+        ``nucleus`` and ``cell`` labels.
+    tissue
+        (Y, X) bool.
+    panel, settings
+        Of the run.
+    spacing
+        ([Z,] Y, X) size of a pixel, um.
+    pigment
+        (Y, X) bool, pigment that somebody outlined, beside what is found.
+
+    Returns
+    -------
+    objects
+        With the columns ``autofluorescent_fraction``, ``af_affected``, ``pigment_fraction``,
+        ``edge_sharpness_per_um`` and ``comparable``.
+    found
+        Masks, tissue that is left, facts and flags.
+    """
+    wanted, pixel = settings.artefacts, (spacing[-2], spacing[-1])
+    images = {marker: _flat(image) for marker, image in seen.images.items()}
+    nuclei = _outlines(compartments["nucleus"])
+    stain = panel.nuclei.marker
+    masks: dict[str, NDArray[np.bool_]] = {}
+    if wanted.autofluorescence and len(images) > 1:
+        masks[AUTOFLUORESCENCE] = autofluorescence_mask(images, stain, nuclei, pixel) & tissue
+    blocked = np.zeros(tissue.shape, bool) if pigment is None else pigment.copy()
+    if wanted.pigment and seen.transmitted is not None:
+        light = _flat(seen.transmitted)
+        blocked |= pigment_mask(light, pixel, wanted.pigment_transmission)
+    sees_pigment = pigment is not None or (wanted.pigment and seen.transmitted is not None)
+    if sees_pigment:
+        masks[PIGMENT] = blocked & tissue
+    if wanted.folds:
+        masks[FOLDS] = fold_mask(images, tissue, pixel)
+    clipped = _clipped(seen)
+    if clipped is not None:
+        masks[CLIPPED] = clipped.any(axis=0) & tissue
+
+    cells, labels = compartments["cell"], objects[t.LABEL].to_numpy(np.int64)
+    table = objects.copy()
+    table[t.AF_SHARE] = _shares(masks.get(AUTOFLUORESCENCE), cells, labels)
+    table[t.AF_AFFECTED] = table[t.AF_SHARE].to_numpy() > wanted.af_share
+    table[t.PIGMENT_SHARE] = _shares(masks.get(PIGMENT), cells, labels)
+    table[t.SHARPNESS] = edge_sharpness(images[stain], nuclei, pixel)[labels]
+    pigmented = table[t.PIGMENT_SHARE].to_numpy() > wanted.pigment_share
+    excluded = {"pigment": pigmented, "folded": _centred(masks.get(FOLDS), objects, pixel)}
+    if wanted.min_sharpness is not None:
+        # An edge that cannot be told (NaN) compares as not too soft.
+        excluded["out_of_focus"] = table[t.SHARPNESS].to_numpy() < wanted.min_sharpness
+
+    left = tissue & ~masks.get(FOLDS, np.zeros_like(tissue))
+    if sees_pigment:
+        left &= ~masks[PIGMENT] & ~np.isin(_outlines(cells), labels[pigmented])
+    facts, flags = _clipping(seen, clipped, tissue, settings)
+    table[t.COMPARABLE] = not {"saturated", "zero_clipped"} & set(flags)
+    facts |= _facts(masks, tissue, float(np.prod(pixel)))
+    facts |= _levels(seen, cleaned, background_method(panel, settings))
+    if masks.get(FOLDS, left[:0]).any():
+        flags.append("folds")
+    return table, Artefacts(masks, left, excluded, facts, tuple(flags))
+
+
+def cell_facts(objects: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
+    """Facts and flags that rest on which cells are counted."""
+    counted = objects[objects[t.EVALUABLE].astype(bool)]
+    affected = int(counted[t.AF_AFFECTED].sum())
+    pigmented = int((objects[t.EXCLUSION] == "pigment").sum())
+    looked = counted[t.AF_SHARE].notna().any()
+    facts = {
+        "n_af_affected": affected if looked else None,
+        "sharpness_per_um": float(counted[t.SHARPNESS].median()) if len(counted) else None,
+    }
+    flags = ["autofluorescence"] if affected > MANY_CELLS * len(counted) else []
+    if pigmented > MANY_CELLS * (len(counted) + pigmented):
+        flags.append("pigment")
+    return facts, flags
+
+
+def _flat(image: NDArray[Any]) -> NDArray[Any]:
+    return image if image.ndim == 2 else np.asarray(image.mean(axis=0))
+
+
+def _outlines(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return labels if labels.ndim == 2 else np.asarray(labels.max(axis=0))
+
+
+def _clipped(seen: Prepared) -> NDArray[np.bool_] | None:
+    """(C, Y, X), in any plane."""
+    if seen.clipped is None or seen.clipped.ndim == 3:
+        return seen.clipped
+    return np.asarray(seen.clipped.any(axis=1))
+
+
+def _shares(
+    mask: NDArray[np.bool_] | None, cells: NDArray[np.uint32], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Share of each cell's pixels in a mask; NaN where there is none."""
+    if mask is None:
+        return np.full(len(labels), np.nan)
+    size = max(int(cells.max(initial=0)), int(labels.max(initial=0))) + 1
+    inside = cells[np.broadcast_to(mask, cells.shape)]
+    hit, all_ = np.bincount(inside, minlength=size), np.bincount(cells.ravel(), minlength=size)
+    return np.asarray(hit[labels] / np.maximum(all_[labels], 1))
+
+
+def _centred(
+    mask: NDArray[np.bool_] | None, objects: pd.DataFrame, pixel: tuple[float, float]
+) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.zeros(len(objects), bool)
+    place = tuple(
+        np.clip(np.floor(objects[column] / step + 0.5 + 1e-6).astype(np.intp), 0, size - 1)
+        for column, step, size in zip((t.Y, t.X), pixel, mask.shape, strict=True)
+    )
+    return np.asarray(mask[place])
+
+
+def _clipping(
+    seen: Prepared, clipped: NDArray[np.bool_] | None, tissue: NDArray[np.bool_], settings: Settings
+) -> tuple[dict[str, Any], list[str]]:
+    """Shares of the tissue at either end of the detector's range, in the worst channel."""
+    facts: dict[str, Any] = {"saturated_tissue_fraction": None, "zero_tissue_fraction": None}
+    flags = [word for word in seen.flags if word == "saturated"]
+    if clipped is None or not tissue.any():
+        return facts, flags
+    high = {m: float(part[tissue].mean()) for m, part in zip(seen.images, clipped, strict=True)}
+    low = {m: float((_flat(image)[tissue] == 0).mean()) for m, image in seen.images.items()}
+    facts["saturated_tissue_fraction"], facts["zero_tissue_fraction"] = (
+        max(high.values()),
+        max(low.values()),
+    )
+    limit = settings.artefacts.max_clipped
+    facts["saturated_channels"] = ";".join(m for m, share in high.items() if share > limit)
+    if facts["saturated_channels"]:
+        flags.append("saturated")
+    if facts["zero_tissue_fraction"] >= MOSTLY_ZERO:
+        flags.append("zero_clipped")
+    return facts, list(dict.fromkeys(flags))
+
+
+def _facts(
+    masks: Mapping[str, NDArray[np.bool_]], tissue: NDArray[np.bool_], pixel_um2: float
+) -> dict[str, Any]:
+    mm2 = pixel_um2 / 1e6
+    area = {name: float(mask.sum()) * mm2 for name, mask in masks.items()}
+    facts = {f"{name}_mm2": area.get(name) for name in MASKS}
+    return facts | {"tissue_all_mm2": float(tissue.sum()) * mm2}
+
+
+def _levels(
+    seen: Prepared, cleaned: Mapping[str, NDArray[np.float32]], method: str
+) -> dict[str, str]:
+    """Say which background was subtracted: the median level of each channel."""
+    levels = ""
+    if method != "none":
+        taken = {m: np.nanmedian(image - cleaned[m]) for m, image in seen.images.items()}
+        levels = ";".join(f"{marker}={float(level):.4g}" for marker, level in taken.items())
+    return {"background": method, "background_levels": levels}
