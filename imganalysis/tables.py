@@ -96,7 +96,7 @@ CELL_COLUMNS: dict[str, str] = {
     ORIENTATION: "degrees from the Y axis to the long axis, counter-clockwise, -90 to 90; "
     "planes only",
     EXTENT: "area (volume) / area (volume) of the box around the nucleus",
-    SOLIDITY: "area / area of the convex hull",
+    SOLIDITY: "area / area of the convex hull; planes only",
     PERIMETER: "um, nucleus",
     BOX_Z0: "um, where the box around the nucleus begins; stacks left in 3-D only",
     BOX_Y0: "um, its upper side",

@@ -18,6 +18,7 @@ from imganalysis.quantify._rows import as_stack, check_range, find_ids, make_row
 from imganalysis.quantify._totals import (
     COMPARTMENTS,
     NUCLEUS,
+    Plan,
     Totals,
     Window,
     add_window,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from imganalysis.quantify._totals import Plan
 
     Part = tuple[slice, ...]
 
@@ -83,10 +82,12 @@ def add_tiles(
             continue
         low, high = box[mine, :3].min(axis=0), box[mine, 3:].max(axis=0) + 1
         part = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))[3 - axes :]
+        arrays = _blocks([*labels.values(), *images, *clipped], part)
+        here, rest = arrays[: len(labels)], arrays[len(labels) :]
         window = Window(
-            {name: _block(one, part) for name, one in labels.items()},
-            [_block(image, part) for image in images],
-            [_block(mask, part) for mask in clipped],
+            dict(zip(labels, here, strict=True)),
+            rest[: len(images)],
+            rest[len(images) :],
             (int(low[0]), int(low[1]), int(low[2])),
             mine,
         )
@@ -94,52 +95,60 @@ def add_tiles(
     return ids, totals
 
 
-def _block(array: Any, part: Part) -> NDArray[Any]:
-    return as_stack(np.asarray(array[part]))
+def _blocks(arrays: Sequence[Any], part: Part) -> list[NDArray[Any]]:
+    """Read the same part of several arrays at once, as (Z, Y, X)."""
+    from dask.base import compute
+
+    read: Any = compute
+    return [as_stack(np.asarray(one)) for one in read(*(array[part] for array in arrays))]
 
 
 def _survey(
     labels: Mapping[str, Any], bounds: Sequence[NDArray[np.int64]]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64]]:
     """Numbers of all objects, their boxes with all compartments, and their nuclei's centroids."""
-    found, boxes, counts, places = [], [], [], []
-    for tile in product(*(pairwise(b) for b in bounds)):
-        part = tuple(slice(int(a), int(b)) for a, b in tile)
-        blocks = {name: _block(one, part) for name, one in labels.items()}
-        for name, block in blocks.items():
-            check_range(name, block)
-        some = np.unique(np.concatenate([find_ids(block) for block in blocks.values()]))
-        rows = make_rows(some, blocks[NUCLEUS].size)
-        origin = (0,) * (3 - len(part)) + tuple(side.start for side in part)
-        count = np.zeros((some.size, 3), np.int64)
-        start, first = np.zeros((some.size, 3), np.int64), np.zeros((some.size, 3), np.int64)
-        inner, second = np.zeros((some.size, 6), np.int64), np.zeros((some.size, 6), np.int64)
-        box = np.full((some.size, 6), np.iinfo(np.int64).max)
-        box[:, 3:] = -1
-        window = Window(blocks, (), (), origin, np.ones(some.size, bool))
-        width = blocks[NUCLEUS].shape[-1]
-        for (z, y0, _), ends, row, n in runs_of(window, rows):
-            corner = (origin[0] + z, origin[1] + y0, origin[2])
-            _runs.add_geometry(
-                ends, row, n, width, corner, count, start, inner, first, second
-            )  # fmt: skip
-            _runs.add_boxes(ends, row, n, width, corner, box)
-        found.append(some)
-        boxes.append(box)
-        counts.append(count)
-        places.append(first + start * count[:, :1])
-    numbers = np.concatenate(found)
-    ids, row_of = np.unique(numbers, return_inverse=True)
-    low = np.full((ids.size, 3), np.iinfo(np.int64).max)
-    high = np.full((ids.size, 3), -1)
-    count, place = np.zeros((ids.size, 3), np.int64), np.zeros((ids.size, 3), np.int64)
-    box = np.concatenate(boxes)
-    np.minimum.at(low, row_of, box[:, :3])
-    np.maximum.at(high, row_of, box[:, 3:])
-    np.add.at(count, row_of, np.concatenate(counts))
-    np.add.at(place, row_of, np.concatenate(places))
+    parts = [
+        tuple(slice(int(a), int(b)) for a, b in tile)
+        for tile in product(*(pairwise(b) for b in bounds))
+    ]
+    found, boxes, counts, places = zip(*(_survey_tile(labels, p) for p in parts), strict=True)
+    ids, row = np.unique(np.concatenate(found), return_inverse=True)
+    box, count, place = _no_boxes(ids.size), *np.zeros((2, ids.size, 3), np.int64)
+    np.minimum.at(box[:, :3], row, np.concatenate(boxes)[:, :3])
+    np.maximum.at(box[:, 3:], row, np.concatenate(boxes)[:, 3:])
+    np.add.at(count, row, np.concatenate(counts))
+    np.add.at(place, row, np.concatenate(places))
     for k, name in enumerate(COMPARTMENTS):
         strange = ids[(count[:, 0] == 0) & (count[:, k] > 0)]
         if strange.size:
             raise LabelsError(f"{name}: label {strange[0]} belongs to no nucleus")
-    return ids, np.column_stack([low, high]), place / count[:, :1]
+    return ids, box, place / count[:, :1]
+
+
+def _survey_tile(
+    labels: Mapping[str, Any], part: Part
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers in a tile, and what it holds of each: box, pixels, sum of the nucleus's places."""
+    blocks = dict(zip(labels, _blocks([*labels.values()], part), strict=True))
+    for name, block in blocks.items():
+        check_range(name, block)
+    ids = np.unique(np.concatenate([find_ids(block) for block in blocks.values()]))
+    start = [0] * (3 - len(part)) + [side.start for side in part]
+    window = Window(blocks, (), (), (start[0], start[1], start[2]), np.ones(ids.size, bool))
+    totals, box = no_totals(ids.size, Plan(channels=0)), _no_boxes(ids.size)
+    width = blocks[NUCLEUS].shape[-1]
+    for (z, y0, _), ends, row, n in runs_of(window, make_rows(ids, blocks[NUCLEUS].size)):
+        corner = (start[0] + z, start[1] + y0, start[2])
+        _runs.add_geometry(
+            ends, row, n, width, corner, totals.count, totals.start, totals.box, totals.first,
+            totals.second,
+        )  # fmt: skip
+        _runs.add_boxes(ends, row, n, width, corner, box)
+    return ids, box, totals.count, totals.first + totals.start * totals.count[:, :1]
+
+
+def _no_boxes(n: int) -> NDArray[np.int64]:
+    """Boxes that hold nothing yet: from the largest number to -1."""
+    box = np.full((n, 6), -1, np.int64)
+    box[:, :3] = np.iinfo(np.int64).max
+    return box

@@ -89,7 +89,9 @@ def add_moments(
         begin, end = ends[i, 0], ends[i, 1]
         base = np.float64(pixels[begin])
         least, greatest = base, base
-        total, first, second = 0.0, 0.0, 0.0
+        total: Any = 0.0
+        first: Any = 0.0
+        second: Any = 0.0
         for j in range(begin, end):
             value = np.float64(pixels[j])
             difference = value - base
@@ -128,7 +130,7 @@ def add_above(
     for i in range(n):
         found = 0
         for j in range(ends[i, 0], ends[i, 1]):
-            found += np.float64(pixels[j]) > level
+            found += 1 if np.float64(pixels[j]) > level else 0
         for k in range(3):
             if row[i, k] >= 0:
                 hits[row[i, k], k] += found
@@ -146,7 +148,7 @@ def add_zeros(
     for i in range(n):
         found = 0
         for j in range(ends[i, 0], ends[i, 1]):
-            found += pixels[j] == 0
+            found += 1 if pixels[j] == 0 else 0
         for k in range(3):
             if row[i, k] >= 0:
                 hits[row[i, k], k] += found
@@ -189,7 +191,8 @@ def add_contrast(
         x0 = ends[i, 0] - y * width
         x1 = ends[i, 1] - y * width
         label = labels[y, x0]
-        total, found = 0.0, 0
+        total: Any = 0.0
+        found = 0
         for x in range(x0, min(x1, width - right)):
             if labels[y, x + right] == label:
                 difference = np.float64(pixels[y, x + right]) - np.float64(pixels[y, x])

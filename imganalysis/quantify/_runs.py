@@ -140,7 +140,7 @@ def find_runs(
                 is_object = 1 if (row_a & row_b & row_c) >= 0 else 0
         ends[n, 1] = base + width
         n += is_object
-    return n, least < -1
+    return n, bool(least < -1)
 
 
 @njit(cache=True, nogil=True)

@@ -176,10 +176,11 @@ def add_window(totals: Totals, window: Window, rows: Rows, plan: Plan, threads: 
     """
     with ThreadPoolExecutor(max(1, threads)) as pool:
         each: Callable[..., Any] = map if threads < 2 else pool.map
+        step = 1 if plan.moments else GROUP
+        parts = [range(c, min(c + step, plan.channels)) for c in range(0, plan.channels, step)]
         for runs in runs_of(window, rows):
             _add_places(totals, window, plan, runs)
-            groups = range(0, plan.channels, GROUP)
-            list(each(lambda first: _add_group(totals, window, plan, first, runs), groups))  # noqa: B023
+            list(each(lambda part: _add_channels(totals, window, plan, part, runs), parts))  # noqa: B023
     for key in plan.contrast:
         _add_contrast(totals, window, rows, plan, key)
     for key, shares in plan.percentiles.items():
@@ -235,15 +236,15 @@ def pixel_strip(image: NDArray[Any], z: int, y0: int, y1: int) -> NDArray[Any]:
     return np.require(own, own.dtype if own.dtype in _DIRECT else np.float64, ["C", "W"])
 
 
-def _add_group(totals: Totals, window: Window, plan: Plan, first: int, runs: Runs) -> None:
-    """Add up a strip of some channels that lie together."""
+def _add_channels(totals: Totals, window: Window, plan: Plan, channels: range, runs: Runs) -> None:
+    """Add up a strip of one channel, or of a group of which only means and sums are asked."""
     place, ends, row, n = runs
-    channels = range(first, min(first + GROUP, plan.channels))
     pixels = [pixel_strip(window.images[c], *place).ravel() for c in channels]
+    first = channels[0]
     sums = totals.sums[first // GROUP]
     if plan.moments:
-        for member, (channel, own) in enumerate(zip(channels, pixels, strict=True)):
-            _pixels.add_moments(own, ends, row, n, sums, member, totals.moments[channel])
+        moments = totals.moments[first]
+        _pixels.add_moments(pixels[0], ends, row, n, sums, first % GROUP, moments)
     else:
         if len({own.dtype for own in pixels}) > 1:
             pixels = [own.astype(np.float64) for own in pixels]

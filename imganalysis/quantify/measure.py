@@ -76,7 +76,8 @@ def measure(
     clipped
         Pixels at the end of the detector's range, if known: bool, as `images`.
     solidity
-        Whether to fill the solidity too, which takes a convex hull per nucleus.
+        Whether to fill the solidity too, which takes a convex hull per nucleus (microseconds in
+        a plane, milliseconds in a stack).
     threads
         Channels that are added up at the same time; the result does not depend on it.
 

@@ -110,14 +110,14 @@ def test_a_tile_reads_no_more_than_its_objects_need(monkeypatch: pytest.MonkeyPa
     yy, xx = np.indices(shape)
     nucleus = np.where((yy % 10 < 6) & (xx % 10 < 6), 1 + yy // 10 * 20 + xx // 10, 0)
     read = []
-    before = _by_tile._block
+    before = _by_tile._blocks
 
-    def block(array: Any, part: Any) -> np.ndarray:
-        result = before(array, part)
-        read.append(max(result.shape))
+    def blocks(arrays: Any, part: Any) -> list[np.ndarray]:
+        result = before(arrays, part)
+        read.append(max(result[0].shape))
         return result
 
-    monkeypatch.setattr(_by_tile, "_block", block)
+    monkeypatch.setattr(_by_tile, "_blocks", blocks)
     labels = {"nucleus": da.from_array(nucleus, (45, 45))}
     images = da.from_array(np.ones((1, *shape)), (1, 45, 45))
     table = measure(labels, images, ["a"], (1, 1))
