@@ -35,6 +35,9 @@ must see again: noise alone shows none of it."""
 APART = 5.0
 """Standard deviations of the blocks without the dye by which those with it must be brighter."""
 
+BRIGHTER = 4.0
+"""Times the light of a dye's own detector that another one must see for the stain to be wrong."""
+
 FOREIGN = 0.25
 """A second dye is in a control where its light varies by so much of the dye's own range."""
 
@@ -110,7 +113,7 @@ def dye_slopes(
     """
     halves = _halves(pixels, pixel_um, clipped)
     count = pixels.shape[0]
-    if halves is None:
+    if halves is None or not halves.values.size:
         return [Slope(reason=NO_SIGNAL) for _ in range(count)]
     one, other, tile = halves.values[0], halves.values[1], halves.tile
     level = _positive_level(np.concatenate([one[own], other[own]]))
@@ -123,11 +126,11 @@ def dye_slopes(
     where = np.concatenate([tile[chosen[0]], tile[chosen[1]]])
     n = key.size // 2
     if n < BINS * IN_BIN:
-        return [Slope(n=n, reason=NO_SIGNAL) for _ in range(count)]
+        return _nothing(one, own, n)
     points = _points(key, np.concatenate([read, key[np.newaxis]]))
     x, steps = points[own], points[-1]
     if (x[-1] - x[0]) < RELIABLE * (steps[-1] - steps[0]):
-        return [Slope(n=n, reason=NO_SIGNAL) for _ in range(count)]
+        return _nothing(one, own, n)
     used = _means(key, zeros) <= ZEROS
     whole = _lines(points[:-1], own, used)
     parts = [where != t for t in np.unique(where)]
@@ -193,6 +196,13 @@ def _halves(
     )
     tile = np.broadcast_to(tiles, whole.shape)[whole]
     return _Halves(means, zeros, tile)
+
+
+def _nothing(blocks: NDArray[np.float64], own: int, n: int) -> list[Slope]:
+    """Of a control without its dye: which detector sees far more light than the dye's own."""
+    low, high = np.percentile(blocks, (50, 99.5), axis=1)
+    far = high - low > BRIGHTER * max(float(high[own] - low[own]), 1e-9)
+    return [Slope(n=n, reason=ELSEWHERE if brighter else NO_SIGNAL) for brighter in far]
 
 
 def _positive_level(values: NDArray[np.float64]) -> float:

@@ -90,8 +90,9 @@ def test_the_matrix_of_the_simulated_microscope_is_found(folder: Path) -> None:
             if i != j:
                 share = shares(found)[detector, dye]
                 true = BLEED[i][j] * scale[dye] / scale[detector]
-                assert share.measured == pytest.approx(true, abs=0.004), (detector, dye)
-                assert share.lo - share.se <= true <= share.hi + share.se
+                assert share.se < 0.005
+                assert share.measured == pytest.approx(true, abs=3.5 * share.se), (detector, dye)
+    assert shares(found)["casp3", "MelanA"].share == pytest.approx(0.08, abs=0.004)
     assert found.condition == pytest.approx(1.09, abs=0.02)
     assert found.channel_shift == "corrected"
     assert {(s.dy_px, s.dx_px, s.reason) for s in found.shifts} == {(0, 0, "none")}
@@ -115,8 +116,8 @@ def test_a_run_corrects_its_fields_and_says_so(folder: Path, tmp_path: Path) -> 
         x: pd.read_parquet(tmp_path / x / "cells" / f"{sample}.parquet") for x in ("on", "off")
     }
     column = "casp3_ring_mean"
-    bright = cells["off"]["MelanA_ring_mean"] > 25
-    assert bright.sum() > 20
+    bright = cells["off"]["MelanA_ring_mean"] > 15
+    assert bright.sum() > 10
     taken = (cells["off"][column] - cells["on"][column])[bright]
     ratio = (taken / cells["off"].loc[bright, "MelanA_ring_mean"]).median()
     assert ratio == pytest.approx(0.08, abs=0.01)
@@ -219,8 +220,9 @@ def test_a_channel_that_lies_beside_is_found_before_dyes_are_compared(tmp_path: 
     assert shares(found)["casp3", "MelanA"].share == pytest.approx(0.08, abs=0.005)
     left = only(calibrate_study(opened(tmp_path), settings(channel_shift="off"), workers=1))
     assert left.channel_shift == "off" and left.shifts == ()
-    # Compared where the channels do not lie on each other, the share is too small.
-    assert shares(left)["casp3", "MelanA"].share < 0.07
+    # Compared where the channels do not lie on each other, the share is small and unsure.
+    right, wrong = (shares(x)["casp3", "MelanA"] for x in (found, left))
+    assert wrong.share < right.share - 0.004 and wrong.se > 2 * right.se
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_what_says_nothing_says_so():
     assert dye_slopes(cut, 0, PIXEL)[1].reason == "zero_clipped"
     swapped = dye_slopes(pixels[[1, 0, 2]], 0, PIXEL)
     assert swapped[1].reason == "brighter_elsewhere" and swapped[1].value > 5
+    dark = dye_slopes(pixels[[2, 0, 1]], 0, PIXEL)
+    assert [s.reason for s in dark] == ["no_signal", "brighter_elsewhere", "no_signal"]
     assert pool_slopes([s[1] for s in (swapped,)]).reason == "brighter_elsewhere"
     assert pool_slopes([]).reason == "no_signal"
     wide = [bleedthrough.Slope(v, (v, v + 0.3, v - 0.3, v), 1.0, 9) for v in (0.1, 0.2)]
