@@ -135,8 +135,8 @@ def _share(dye: str, detector: str, controls: Sequence[Looked]) -> Share:
         if found is not None and found.reason == bleedthrough.ELSEWHERE:
             raise CalibrationError(
                 f"{x.field.path}: single stain control: its `stain` says {dye}, but its light is "
-                f"brighter in the channel of {detector} (by {found.value:.3g}); correct the stain, "
-                "or give the control the role ignore"
+                f"brighter in the channel of {detector}; correct the stain, or give the control "
+                "the role ignore"
             )
     if not slopes:
         return Share(detector=detector, dye=dye, reason=controls[0].reason or NO_CONTROL)

@@ -22,7 +22,7 @@ BLOCK_UM = 1.0
 BINS = 12
 """Levels of the dye at which the other detectors are read."""
 
-IN_BIN = 20
+IN_BIN = 30
 """Fewest blocks of a level."""
 
 TILES = 4
@@ -32,8 +32,11 @@ RELIABLE = 0.3
 """Of the steps between levels told by one half of the pixels, the least part that the other half
 must see again: noise alone shows none of it."""
 
-APART = 8.0
+APART = 5.0
 """Standard deviations of the blocks without the dye by which those with it must be brighter."""
+
+BRIGHTER = 4.0
+"""Times the light of a dye's own detector that another one must see for the stain to be wrong."""
 
 FOREIGN = 0.25
 """A second dye is in a control where its light varies by so much of the dye's own range."""
@@ -110,7 +113,7 @@ def dye_slopes(
     """
     halves = _halves(pixels, pixel_um, clipped)
     count = pixels.shape[0]
-    if halves is None:
+    if halves is None or not halves.values.size:
         return [Slope(reason=NO_SIGNAL) for _ in range(count)]
     one, other, tile = halves.values[0], halves.values[1], halves.tile
     level = _positive_level(np.concatenate([one[own], other[own]]))
@@ -123,32 +126,31 @@ def dye_slopes(
     where = np.concatenate([tile[chosen[0]], tile[chosen[1]]])
     n = key.size // 2
     if n < BINS * IN_BIN:
-        return [Slope(n=n, reason=NO_SIGNAL) for _ in range(count)]
-    bins = _levels(key)
-    x = _middle(read[own], bins)
-    steps = _middle(key, bins)
+        return _nothing(one, own, n)
+    points = _points(key, np.concatenate([read, key[np.newaxis]]))
+    x, steps = points[own], points[-1]
     if (x[-1] - x[0]) < RELIABLE * (steps[-1] - steps[0]):
-        return [Slope(n=n, reason=NO_SIGNAL) for _ in range(count)]
+        return _nothing(one, own, n)
+    used = _means(key, zeros) <= ZEROS
+    whole = _lines(points[:-1], own, used)
     parts = [where != t for t in np.unique(where)]
     parts = [keep for keep in parts if keep.sum() >= BINS * IN_BIN]
+    without = [_lines(_points(key[k], read[:, k]), own, used) for k in parts]
+    weight = float(np.var(x)) * key.size
     found = []
     for i in range(count):
         if i == own:
             found.append(Slope(1.0, (), 0.0, n))
-            continue
-        dark = np.bincount(bins, weights=zeros[i], minlength=BINS) / np.bincount(bins)
-        used = dark <= ZEROS
-        if used.sum() < BINS // 2:
+        elif used[i].sum() < BINS // 2:
             found.append(Slope(n=n, reason=ZERO_CLIPPED))
-            continue
-        value, weight = _line(read, key, own, i, used)
-        residue = read[i] - value * read[own], again[i] - value * again[own]
-        if _common_sd(*residue) > FOREIGN * (x[-1] - x[0]):
-            found.append(Slope(n=n, reason=FOREIGN_DYE))
-            continue
-        without = [_line(read[:, k], key[k], own, i, used)[0] for k in parts]
-        reason = ELSEWHERE if value > 1 else ""
-        found.append(Slope(value, tuple(without), weight * key.size, n, reason))
+        else:
+            value = float(whole[i])
+            residue = (half[i] - value * half[own] for half in (read, again))
+            if _common_sd(*residue) > FOREIGN * max(np.ptp(x), np.ptp(points[i])):
+                found.append(Slope(n=n, reason=FOREIGN_DYE))
+            else:
+                others = tuple(float(slopes[i]) for slopes in without)
+                found.append(Slope(value, others, weight, n, ELSEWHERE if value > 1 else ""))
     return found
 
 
@@ -196,6 +198,13 @@ def _halves(
     return _Halves(means, zeros, tile)
 
 
+def _nothing(blocks: NDArray[np.float64], own: int, n: int) -> list[Slope]:
+    """Of a control without its dye: which detector sees far more light than the dye's own."""
+    low, high = np.percentile(blocks, (50, 99.5), axis=1)
+    far = high - low > BRIGHTER * max(float(high[own] - low[own]), 1e-9)
+    return [Slope(n=n, reason=ELSEWHERE if brighter else NO_SIGNAL) for brighter in far]
+
+
 def _positive_level(values: NDArray[np.float64]) -> float:
     """Level over which the dye, and not the tissue's own light, makes a block bright.
 
@@ -213,31 +222,31 @@ def _positive_level(values: NDArray[np.float64]) -> float:
     return float("inf")
 
 
-def _levels(key: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Level (0 to BINS - 1) of each block, equally many in each."""
-    order = np.argsort(key, kind="stable")
-    bins = np.empty(key.size, np.intp)
-    bins[order] = np.arange(key.size) * BINS // key.size
-    return bins
+def _ordered(key: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(C, BINS, n) the values of each level; the few darkest that fill no level are left out."""
+    order = np.argsort(key, kind="stable")[key.size % BINS :]
+    return np.asarray(values[:, order].reshape(len(values), BINS, -1))
 
 
-def _middle(values: NDArray[np.float64], bins: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Mean of the middle half of the values of each level."""
-    return np.array([stats.trim_mean(values[bins == b], 0.25) for b in range(BINS)])
+def _means(key: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(_ordered(key, values).mean(axis=-1))
 
 
-def _line(
-    read: NDArray[np.float64],
-    key: NDArray[np.float64],
-    own: int,
-    i: int,
-    used: NDArray[np.bool_],
-) -> tuple[float, float]:
-    """Slope of the line through the levels, and the variance of the levels."""
-    bins = _levels(key)
-    x, y = _middle(read[own], bins)[used], _middle(read[i], bins)[used]
-    spread = float(np.mean((x - x.mean()) ** 2))
-    return float(np.mean((x - x.mean()) * (y - y.mean())) / spread), spread
+def _points(key: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(C, BINS) mean of the middle half of the values of each level."""
+    ordered = np.sort(_ordered(key, values), axis=-1)
+    cut = ordered.shape[-1] // 4
+    return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1))
+
+
+def _lines(points: NDArray[np.float64], own: int, used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(C,) slopes of the lines through the levels that are used; NaN with fewer than two."""
+    out = np.full(len(points), np.nan)
+    for i, (y, levels) in enumerate(zip(points, used, strict=True)):
+        if levels.sum() >= 2:
+            x = points[own][levels] - points[own][levels].mean()
+            out[i] = float(x @ y[levels] / (x @ x))
+    return out
 
 
 def _common_sd(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

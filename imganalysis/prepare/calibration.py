@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from imganalysis.prepare.bleedthrough import check_mixing, unmix
-from imganalysis.prepare.flatfield import flatten
+from imganalysis.prepare.flatfield import flatten, shading
 from imganalysis.prepare.shift import LIMIT_PX, move_back
 from imganalysis.settings import fingerprint
 from imganalysis.settings_base import Model, NotNegative, Positive
@@ -60,18 +60,14 @@ class Surface(Model):
     """Light over the field of a channel, as `imganalysis.prepare.flatfield.shading` takes it."""
 
     marker: str
-    coefficients: tuple[float, float, float, float, float, float] | None = None
+    coefficients: tuple[float, float, float, float] | None = None
     se: float | None = None
     reason: str = ""
 
     @model_validator(mode="after")
     def _bright_everywhere(self) -> Surface:
         if self.coefficients is not None:
-            c = self.coefficients
-            steps = np.linspace(-1, 1, 21)
-            y, x = steps[:, np.newaxis], steps
-            light = c[0] + c[1] * y + c[2] * x + c[3] * y * y + c[4] * y * x + c[5] * x * x
-            if not light.min() > 0.1:
+            if not shading(self.coefficients, (21, 21)).min() > 0.1:
                 raise ValueError("the light of a flat-field is over 0.1 of its mean everywhere")
         return self
 

@@ -80,9 +80,11 @@ def fit_shading(
 
     Notes
     -----
-    Each field is divided by its own mean; the median over the fields, square by square, leaves
-    what they share; a surface of second order through it (least squares) is what optics does,
-    and cannot follow tissue. The standard error is that of leaving out each field in turn.
+    Each field is divided by its own mean; the middle three fifths of the fields, square by
+    square, leave what they share; a bowl (with the distance from the middle squared) on a slope
+    through it is what optics does, and cannot follow tissue. The standard error is that of
+    leaving out each field in turn. Of nuclei alone it stays near 0.1 with 16 fields, which is
+    as much as the shading of a good microscope: evenly bright fields tell far more.
     """
     lit = [g - offset for g in grids if np.nanmean(g) - offset >= LEAST_LIGHT * full_range]
     if len(lit) < min_fields:
@@ -97,14 +99,16 @@ def fit_shading(
     values = design @ whole
     if se > max_se or values.min() <= 0:
         return (), se, UNCERTAIN
-    if np.ptp(values) < max(DEPTH, 2 * se):
+    if np.ptp(values) < max(DEPTH, 3 * se):
         return (), se, EVEN
     return tuple(round(float(c), 6) for c in whole), se, ""
 
 
 def _surface(relative: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients of the second-order surface through the median of fields; its mean is 1."""
-    middle = np.nanmedian(relative, axis=0).ravel()
+    """Coefficients of the surface through what fields share; its mean is 1."""
+    cut = len(relative) // 5
+    ordered = np.sort(relative, axis=0)  # NaN last
+    middle = ordered[cut : len(relative) - cut].mean(axis=0).ravel()
     design = _design(*_places(GRID, GRID))
     known = np.isfinite(middle)
     found = np.linalg.lstsq(design[known], middle[known], rcond=None)[0]
@@ -118,7 +122,7 @@ def _places(rows: int, columns: int) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _design(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    terms = np.broadcast_arrays(np.ones_like(y + x), y, x, y * y, y * x, x * x)
+    terms = np.broadcast_arrays(np.ones_like(y + x), y, x, y * y + x * x)
     return np.stack([term.ravel() for term in terms], axis=1)
 
 
@@ -128,13 +132,13 @@ def shading(coefficients: Sequence[float], shape: tuple[int, int]) -> NDArray[np
     Parameters
     ----------
     coefficients
-        Of 1, y, x, y^2, y x, x^2, with y and x from -1 to 1 across the field.
+        Of 1, y, x and y^2 + x^2, with y and x from -1 to 1 across the field.
     shape
         (Y, X) pixels.
     """
     c = coefficients
     y, x = _places(*shape)
-    return np.asarray(c[0] + c[1] * y + c[2] * x + c[3] * y * y + c[4] * y * x + c[5] * x * x)
+    return np.asarray(c[0] + c[1] * y + c[2] * x + c[3] * (y * y + x * x))
 
 
 def flatten(image: NDArray[Any], coefficients: Sequence[float], offset: float) -> NDArray[Any]:

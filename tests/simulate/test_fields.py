@@ -298,7 +298,10 @@ def test_the_tissue_does_not_depend_on_the_panel(make) -> None:
     [
         ({"panel": "tunel"}, "has panels apoptosis, infiltrate, joint, not 'tunel'"),
         ({"week": 3}, "has weeks 0, 1, 4, not 3"),
-        ({"control": "isotype"}, "expected control secondary_only or none"),
+        (
+            {"control": "isotype"},
+            "expected control secondary_only or single_stain or unstained or none",
+        ),
         ({"size_px": 3}, "size_px: .*got 3"),
     ],
 )
@@ -306,3 +309,23 @@ def test_what_there_is_not_is_refused(recipe: Recipe, options: dict, message: st
     arguments = {"panel": "apoptosis", "seed": 1, **options}
     with pytest.raises(SettingsError, match=message):
         simulate.simulate_field(recipe, **arguments)
+
+
+def test_a_single_stain_control_shows_one_dye_and_what_it_leaks(make, recipe: Recipe) -> None:
+    options = {"week": 1, "keep_photons": True, "bleed_scale": 1.0}
+    bare = make("apoptosis", 11, control="unstained", **options)
+    for own, channel in enumerate(recipe.panels["apoptosis"].channels):
+        stain = channel.marker
+        field = make("apoptosis", 11, control="single_stain", stain=stain, **options)
+        dye = field.photons - bare.photons
+        bright = dye[own] > 10
+        assert bright.any()
+        for i, row in enumerate(recipe.panels["apoptosis"].bleed):
+            np.testing.assert_allclose(dye[i][bright] / dye[own][bright], row[own], atol=0.005)
+        assert (field.labels == bare.labels).all(), "the tissue is the same"
+    sample = make("apoptosis", 11, **options)
+    assert sample.photons[0].mean() > 1.5 * bare.photons[0].mean()
+    with pytest.raises(SettingsError, match=r"has a stain, one of TO-PRO-3, MelanA, casp3"):
+        simulate.simulate_field(recipe, "apoptosis", seed=1, control="single_stain", stain="CD3")
+    with pytest.raises(SettingsError, match="has a stain"):
+        simulate.simulate_field(recipe, "apoptosis", seed=1, stain="casp3")

@@ -69,6 +69,24 @@ def test_a_study_has_images_manifest_and_truth(tmp_path: Path, recipe: Recipe) -
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_controls_with_one_dye_or_none(tmp_path: Path, recipe: Recipe) -> None:
+    single = {"panel": "apoptosis", "week": 0, "fields": 1, "role": "single_stain"}
+    controls = [
+        {"name": "green", "stain": "MelanA", **single},
+        {"name": "none", "panel": "apoptosis", "week": 0, "fields": 1, "role": "unstained"},
+    ]
+    write(tmp_path, recipe, {**PLAN, "biopsies": PLAN["biopsies"][1:], "controls": controls})
+    manifest = pd.read_csv(tmp_path / "manifest.csv", keep_default_na=False)
+    assert manifest["role"].tolist() == ["sample", "single_stain", "unstained"]
+    assert manifest["stain"].tolist() == ["", "MelanA", ""]
+    assert manifest["path"].tolist()[1:] == [
+        "controls/single_stain/green_1.ome.tif",
+        "controls/unstained/none_1.ome.tif",
+    ]
+    with pytest.raises(SettingsError, match="has a stain, one of"):
+        write(tmp_path / "x", recipe, {**PLAN, "controls": [{"name": "green", **single}]})
+
+
 def test_truth_of_biopsies_is_counted_from_the_cells(tmp_path: Path, recipe: Recipe) -> None:
     write(tmp_path, recipe, PLAN)
     cells = pd.read_csv(tmp_path / "truth" / "cells.csv", keep_default_na=False)

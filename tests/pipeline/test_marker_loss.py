@@ -1,0 +1,137 @@
+"""Loss of a marker in dying cells: hidden by bleed-through, seen once it is taken off.
+
+True nuclei are given. The odds ratio is taken over tumour nuclei, known from the truth: the
+lymphocytes in a nest have neither marker by their lineage, so that over all nuclei of a nest
+the truth itself is below 1 without any loss.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imganalysis.first_half import measure_stack
+from imganalysis.panel import load_panel
+from imganalysis.prepare.bleedthrough import dye_slopes, pool_slopes
+from imganalysis.prepare.calibration import Calibration, Share
+from imganalysis.quantify.association import Association, loss_odds_ratio, rank_correlation
+from imganalysis.simulate import load_recipe, simulate_field
+
+GRID: dict[str, Any] = {
+    "size_px": 320, "pixel_size_um": 0.465, "planes": 2, "z_step_um": 1.5, "bits": 8, "week": 1,
+    "patient_logit": 0.0, "field_logit": 0.0,
+}  # fmt: skip
+NAMES = ("TO-PRO-3", "MelanA", "casp3")
+LINEAGE, DEATH = "MelanA_ring_mean", "casp3_max_mean"
+BLEED = [[1.0, 0.0, 0.02], [0.0, 1.0, 0.0], [0.005, 0.08, 1.0]]
+N_FIELDS = 8
+
+
+@cache
+def recipe(loss: float) -> Any:
+    over = {
+        "panels": {"apoptosis": {"bleed": BLEED}},
+        "cells": {"tumour": {"expression": {"MelanA": {"loss": loss}}}},
+    }
+    return load_recipe("melanoma", over)
+
+
+@cache
+def calibration() -> Calibration:
+    """As two single stain controls of each dye give it."""
+    shares = []
+    for own, dye in enumerate(NAMES):
+        fields = [
+            simulate_field(
+                recipe(0.0), "apoptosis", seed=700 + 10 * k + own, control="single_stain",
+                stain=dye, **GRID,
+            )
+            for k in range(2)
+        ]  # fmt: skip
+        slopes = [dye_slopes(f.stack.numpy().mean(axis=1), own, (0.465, 0.465)) for f in fields]
+        for i, detector in enumerate(NAMES):
+            if i != own:
+                share = max(0.0, pool_slopes([s[i] for s in slopes]).value)
+                shares.append(Share(detector=detector, dye=dye, share=share))
+    return Calibration(shares=tuple(shares), offsets=dict.fromkeys(NAMES, 5.5))
+
+
+def measured(loss: float, seed: int, control: str | None, corrected: bool) -> pd.DataFrame:
+    field = simulate_field(recipe(loss), "apoptosis", seed=seed, control=control, **GRID)
+    cells = measure_stack(
+        field.stack, load_panel("apoptosis"), nuclei=field.labels,
+        calibration=calibration() if corrected else None,
+    ).objects  # fmt: skip
+    kinds = {
+        int(label): (row["kind"], row["compartment"], row["MelanA_positive"], row["casp3_positive"])
+        for row in field.cells.to_dict("records")
+        for label in row["labels"].split()
+    }
+    names = ["kind", "compartment", "true_lineage", "true_death"]
+    cells[names] = [kinds[int(label)] for label in cells["label"]]
+    return cells[cells["evaluable"]].assign(field=seed)
+
+
+@cache
+def gates(corrected: bool) -> tuple[float, float]:
+    """99th percentile of the cells of secondary-only controls, as by default."""
+    controls = [measured(0.0, 800 + k, "secondary_only", corrected) for k in range(3)]
+    cells = pd.concat(controls)
+    return tuple(float(np.percentile(cells[c], 99)) for c in (LINEAGE, DEATH))  # type: ignore[return-value]
+
+
+@cache
+def tumour(loss: float, corrected: bool) -> pd.DataFrame:
+    cells = pd.concat([measured(loss, 900 + k, None, corrected) for k in range(N_FIELDS)])
+    return cells[cells["kind"] == "tumour"]
+
+
+def odds_of_loss(cells: pd.DataFrame, corrected: bool) -> Association:
+    lineage, death = gates(corrected)
+    return loss_odds_ratio(cells[DEATH] > death, cells[LINEAGE] > lineage, cells["field"])
+
+
+def correlation(cells: pd.DataFrame) -> Association:
+    return rank_correlation(cells[LINEAGE], cells[DEATH], cells["field"])
+
+
+def test_the_bleed_through_is_known_from_the_controls() -> None:
+    shares = {(s.detector, s.dye): s.share for s in calibration().shares}
+    assert shares["casp3", "MelanA"] == pytest.approx(0.08, abs=0.003)
+
+
+def test_without_loss_bleed_through_feigns_that_dying_cells_keep_the_marker() -> None:
+    raw, unmixed = tumour(0.0, False), tumour(0.0, True)
+    assert odds_of_loss(raw, False).value < 0.5
+    assert correlation(raw).lo > 0.1
+    seen = odds_of_loss(unmixed, True)
+    assert seen.lo <= 1 <= seen.hi
+    even = correlation(unmixed)
+    assert even.lo <= 0 <= even.hi
+
+
+def test_a_loss_is_seen_only_once_bleed_through_is_taken_off() -> None:
+    raw, unmixed = tumour(3.0, False), tumour(3.0, True)
+    assert odds_of_loss(raw, False).lo < 1
+    seen = odds_of_loss(unmixed, True)
+    assert seen.lo > 1 and seen.value > 2
+    assert correlation(unmixed).hi < -0.1 < correlation(raw).hi
+
+
+def test_over_all_nuclei_of_a_nest_the_truth_itself_is_below_one() -> None:
+    fields = [
+        simulate_field(recipe(0.0), "apoptosis", seed=900 + k, **GRID) for k in range(N_FIELDS)
+    ]
+    cells = pd.concat([f.cells.assign(field=f.seed) for f in fields])
+    nest = cells[cells["compartment"] == "nest"]
+    one_kind = nest[nest["kind"] == "tumour"]
+
+    def odds(table: pd.DataFrame) -> Association:
+        return loss_odds_ratio(table["casp3_positive"], table["MelanA_positive"], table["field"])
+
+    assert odds(nest).hi < 1
+    assert odds(one_kind).lo <= 1 <= odds(one_kind).hi
