@@ -138,6 +138,9 @@ def analyse_field(task: Task) -> FieldResult:
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
         drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
+        outlined = {"annotations": ";".join(drawn)}
+        if where.annotations is not None:
+            outlined["annotations_sha256"] = file_hash(where.annotations)
         seen = measure_stack(
             stack,
             task.panel,
@@ -163,7 +166,7 @@ def analyse_field(task: Task) -> FieldResult:
             message=f"{where.path}: {type(error).__name__}: {error}; please report this",
             trace=traceback.format_exc(),
         )
-    facts = {**seen.facts, "sha256": digest, "annotations": ";".join(drawn)}
+    facts = {**seen.facts, "sha256": digest, **outlined}
     return FieldResult(where, seen.objects, seen.grid, facts, seen.flags, space=seen.space)
 
 
@@ -351,6 +354,11 @@ def run_study(
                 "study": {"root": str(study.root), "from": study.source},
                 "gates_file": None if gates_file is None else file_hash(gates_file),
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
+                "annotations": {
+                    r.field.name: r.facts["annotations_sha256"]
+                    for r in results
+                    if "annotations_sha256" in r.facts
+                },
                 "errors": {r.field.name: r.trace for r in results if r.trace},
                 "overlays_not_drawn": undrawn,
             },
