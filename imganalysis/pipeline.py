@@ -80,6 +80,9 @@ def analyse_field(task: Task) -> FieldResult:
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
         drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
+        outlined = {"annotations": ";".join(drawn)}
+        if where.annotations is not None:
+            outlined["annotations_sha256"] = file_hash(where.annotations)
         seen = measure_stack(
             stack,
             task.panel,
@@ -103,7 +106,7 @@ def analyse_field(task: Task) -> FieldResult:
             message=f"{where.path}: {type(error).__name__}: {error}; please report this",
             trace=traceback.format_exc(),
         )
-    facts = {**seen.facts, "sha256": digest, "annotations": ";".join(drawn)}
+    facts = {**seen.facts, "sha256": digest, **outlined}
     flag = FLAGS.get(facts.get("bleedthrough", ""))
     flags = (*seen.flags, flag) if flag else seen.flags
     return FieldResult(
@@ -339,6 +342,11 @@ def run_study(
                 "calibration_file": calibration_file and file_hash(calibration_file),
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
+                "annotations": {
+                    r.field.name: r.facts["annotations_sha256"]
+                    for r in results
+                    if "annotations_sha256" in r.facts
+                },
                 "errors": {r.field.name: r.trace for r in results if r.trace},
                 "overlays_not_drawn": undrawn,
             },

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.biopsies import COUNTED_ROLES
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
     from imganalysis.quantify.nearest import Distances
@@ -44,9 +41,6 @@ class SeenField:
     cells: pd.DataFrame
     space: FieldSpace
     number: int
-
-    def points(self, classes: Iterable[str]) -> NDArray[np.float64]:
-        return self.of(classes)[[t.Y, t.X]].to_numpy(dtype=np.float64)
 
     def of(self, classes: Iterable[str]) -> pd.DataFrame:
         return self.cells[self.cells[t.PHENOTYPE].isin(list(classes))]

@@ -66,7 +66,9 @@ def write_manifest(study: Study, path: Path, overwrite: bool = False) -> None:
 def _row(field: Field, folder: Path, scene: str) -> dict[str, object]:
     own: dict[str, object] = {name: getattr(field, name) for name in MANIFEST_COLUMNS}
     own["path"] = _relative(field.path, folder)
-    own["annotations"] = _relative(field.annotations, folder) if field.annotations else ""
+    # A row stands for all tiles of a series; outlines are of one, and found by its name.
+    drawn = field.annotations if field.tile is None else None
+    own["annotations"] = _relative(drawn, folder) if drawn else ""
     own["scene"] = scene
     return own
 

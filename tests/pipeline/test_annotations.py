@@ -21,6 +21,8 @@ from imganalysis.annotations import (
 from imganalysis.errors import AnnotationsError, StudyError
 from imganalysis.opening import open_study
 from imganalysis.stack import PixelSize, Stack
+from imganalysis.study import write_manifest
+from imganalysis.tables import read_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +261,15 @@ def test_the_manifest_goes_first_and_one_file_is_of_one_field(tmp_path: Path) ->
         replace(f, annotations=tmp_path / "mine.geojson", problem="ignored") for f in study.fields
     ))  # fmt: skip
     assert attach_annotations(shared) == shared
+
+
+def test_a_manifest_gives_no_outlines_of_one_tile_to_all(tmp_path: Path) -> None:
+    make_study(tmp_path)
+    write_annotations(tmp_path / "annotations" / "P1_a.geojson", [])
+    study = open_study(tmp_path, panels=["apoptosis"])
+    first, second = study.fields
+    tiles = (replace(first, tile=0), second)
+    for fields, said in ((study.fields, "annotations/P1_a.geojson"), (tiles, "")):
+        write_manifest(replace(study, fields=fields), tmp_path / "m.csv", overwrite=True)
+        table = read_csv(tmp_path / "m.csv", keep_default_na=False)
+        assert table["annotations"].tolist() == [said, ""]

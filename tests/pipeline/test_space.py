@@ -131,6 +131,8 @@ def test_the_tables_are_written(result: tuple[StudyResult, Path]) -> None:
     assert set(table["panel"]) == {"apoptosis", "infiltrate"}
     area = table[(table["measure"] == "area_mm2") & (table["panel"] == "infiltrate")]
     assert area["value"].sum() == pytest.approx(of_panel(found, "infiltrate")[0]["tissue_mm2"])
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert [len(digest) for digest in record["annotations"].values()] == [64]
     biopsies = pd.read_csv(out / "biopsies.csv")
     assert {"region_mm2", "margin_mm2", "stroma_mm2"} <= set(biopsies.columns)
     for name, group in table.groupby("panel"):

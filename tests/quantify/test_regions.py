@@ -62,6 +62,8 @@ def test_no_margin_in_sight_is_no_distance(mask: np.ndarray) -> None:
 def test_band_around_the_tumour() -> None:
     codes = region_grid(half(), 100.0)
     assert codes[0].tolist() == [0] * 25 + [1] * 25 + [2] * 25
+    # A square belongs to the band if its middle does.
+    assert region_grid(half(), 50.0)[0].tolist() == [0] * 25 + [1] * 13 + [2] * 37
     assert (region_grid(np.zeros((4, 4), bool), 100.0) == 2).all()
 
 

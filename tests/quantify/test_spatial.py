@@ -12,6 +12,7 @@ import pytest
 from imganalysis import tables as t
 from imganalysis.errors import SettingsError, TableError
 from imganalysis.panel import load_panel
+from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.frame import guard_mask
 from imganalysis.quantify.regions import region_areas, with_regions
 from imganalysis.quantify.spatial import (
@@ -21,6 +22,7 @@ from imganalysis.quantify.spatial import (
     nearest_in_field,
     space_table,
 )
+from imganalysis.quantify.summary import Counts
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.settings import Summary
 from imganalysis.settings_space import Space
@@ -278,3 +280,26 @@ def test_failed_fields_and_those_without_borders_do_not_enter() -> None:
     found = space_table(table, {"f1": fields["f1"][0]}, {"f1": fields["f1"][1]}, {}, *args)
     assert pick(found, "area_mm2", region="tumour")["reason"] == "no_tumour_region"
     assert space_table(table, {"f1": fields["f1"][0]}, {}, {}, *args).empty
+
+
+def test_densities_of_two_panels_are_averaged_by_area() -> None:
+    """Sections of different panels share nuclei: 300 per 0.1 mm2 and 100 per 0.3 mm2 are 1000."""
+    rows: dict[str, Any] = {
+        "biopsy": "P01", "patient": "P01", "lesion": "1", "week": 1, "status": "analysed",
+        "flags": "", **dict.fromkeys(t.REGION_AREAS, math.nan),
+        **{f"n_{word}": 0 for word in t.EXCLUSIONS},
+    }  # fmt: skip
+    fields = pd.DataFrame(
+        {t.FIELD: ["b", "j"], "panel": ["infiltrate", "joint"], "section": ["1", "2"],
+         "tissue_mm2": [0.1, 0.3]}
+    ).assign(**rows)  # fmt: skip
+    names = [*dict.fromkeys([*B.classes, *JOINT.classes, t.UNRESOLVED])]
+    called = pd.DataFrame(0, index=["b", "j"], columns=names)
+    called["T"] = [300, 100]
+    panels = {p.name: p for p in (B, JOINT)}
+    table = biopsy_table(fields, Counts(called=called, uncapped=called), panels, Summary())
+    (row,) = table.to_dict("records")
+    assert row["T_per_mm2"] == pytest.approx(400 / 0.4)
+    assert row["T_per_mm2_lo"] < 1000 < row["T_per_mm2_hi"]
+    one = biopsy_table(fields.head(1), Counts(called=called, uncapped=called), panels, Summary())
+    assert one.iloc[0]["T_per_mm2"] == pytest.approx(3000)
