@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
-from imganalysis.death import Signs, see_signs
+from imganalysis.death import NO_SIGNS, Signs, see_signs
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
 from imganalysis.prepare.focus import focus_score
@@ -78,7 +78,7 @@ class Measured:
     grid: NDArray[Any]
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
-    signs: Signs = Signs()
+    signs: Signs = NO_SIGNS
 
 
 def measure_stack(
@@ -157,7 +157,9 @@ def measure_stack(
     facts = {
         **seen.facts,
         **_size_facts(stack, objects, tissue, frame, dy * dx / 1e6, flat),
-        **_depth_facts(seen, section_um, float((tissue & frame).sum()) * dy * dx, spacing, settings),
+        **_depth_facts(
+            seen, section_um, float((tissue & frame).sum()) * dy * dx, spacing, settings
+        ),
         "nuclear_contrast": contrast,
         "focus": focus_score(_middle(images[stain])),
         **_method_facts(settings, given=nuclei is not None),

@@ -18,7 +18,7 @@ import pandas as pd
 from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
-from imganalysis.death import Signs, with_numbers
+from imganalysis.death import NO_SIGNS, Signs, with_numbers
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
@@ -106,7 +106,7 @@ class FieldResult:
     reason: str = ""
     message: str = ""
     trace: str = ""
-    signs: Signs = Signs()
+    signs: Signs = NO_SIGNS
 
 
 @dataclass(frozen=True)

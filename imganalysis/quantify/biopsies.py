@@ -17,7 +17,6 @@ from imganalysis.quantify.summary import (
     fraction_names,
     fraction_row,
 )
-
 from imganalysis.quantify.tallies import death_columns
 from imganalysis.settings_counting import Counting
 

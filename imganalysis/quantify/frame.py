@@ -145,9 +145,7 @@ def frame_box(
     return low[0], low[1], high[0], high[1]
 
 
-def judge(
-    objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()
-) -> pd.DataFrame:
+def judge(objects: pd.DataFrame, settings: Measuring, needed: Sequence[str] = ()) -> pd.DataFrame:
     """Say whether each object, or cell of merged objects, is counted, from its columns alone.
 
     Parameters

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from imganalysis import tables as t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from imganalysis.settings_counting import Counting
@@ -180,8 +180,7 @@ def _merged(
 ) -> dict[str, Any]:
     solid = _solid(members)
     power = 3 if solid else 2
-    diameter = members[t.DIAMETER].to_numpy(np.float64)
-    size = diameter**power
+    size = np.power(members[t.DIAMETER].to_numpy(np.float64), float(power))
     row: dict[str, Any] = {t.DIAMETER: float(size.sum() ** (1 / power))}
     for column in (t.AREA, t.VOLUME, t.RING_AREA, t.CELL_AREA, t.PERIMETER):
         if column in members:
@@ -225,9 +224,7 @@ def _aspect(members: pd.DataFrame, size: NDArray[np.float64], axes: list[str]) -
     return float(np.sqrt(values[-1] / values[0]))
 
 
-def _intensities(
-    members: pd.DataFrame, marker: str, size: NDArray[np.float64]
-) -> dict[str, Any]:
+def _intensities(members: pd.DataFrame, marker: str, size: NDArray[np.float64]) -> dict[str, Any]:
     known = ("mean", "sd", "sum", "min", "max", "median", "fraction_above")
     statistics = (*known, *(f"p{n}" for n in range(101)))
     row: dict[str, Any] = {}

@@ -48,9 +48,7 @@ def reach_um(
     return np.asarray(np.where(depth > 0, depth, NAN))
 
 
-def seen_um(
-    kind: str, *, short: bool, section_um: float | None, settings: Counting
-) -> float:
+def seen_um(kind: str, *, short: bool, section_um: float | None, settings: Counting) -> float:
     """Thickness of tissue that a picture shows, um; NaN where it is not known.
 
     Parameters
@@ -126,9 +124,7 @@ def corrected_columns(
         totals = {}
         for side in ("numerator", "denominator"):
             total = 0.0
-            for i, (label, panel) in enumerate(
-                zip(fields[t.FIELD], fields["panel"], strict=True)
-            ):
+            for i, (label, panel) in enumerate(zip(fields[t.FIELD], fields["panel"], strict=True)):
                 own = next((f for f in panels[panel].fractions if f.name == fraction.name), None)
                 for name in getattr(own, side) if own else ():
                     n = float(counts.loc[label, name])

@@ -83,7 +83,9 @@ def test_cleared_borders_lose_large_objects_more_often() -> None:
             cy, cx = rng.uniform(-20, 180, 2)
             nuclei = (((y - cy) ** 2 + (x - cx) ** 2) < radius**2).astype(np.uint32)
             if 0 <= cy < 160 and 0 <= cx < 160:  # what belongs to the field
-                border = at_border(nuclei, np.ones((160, 160), bool), Counting(frame="clear_border"))
+                border = at_border(
+                    nuclei, np.ones((160, 160), bool), Counting(frame="clear_border")
+                )
                 total += 1
                 gone += bool(border[t.ON_BORDER].any())
         lost[radius] = gone / total
@@ -121,7 +123,10 @@ def balls(
     centres = np.zeros((0, 3), int)
     while len(centres) < n:
         centre = rng.integers(0, shape)
-        if len(centres) == 0 or np.square(centres - centre).sum(axis=1).min() > (2 * radius + 2) ** 2:
+        if (
+            len(centres) == 0
+            or np.square(centres - centre).sum(axis=1).min() > (2 * radius + 2) ** 2
+        ):
             centres = np.vstack([centres, centre])
             corner = centre + side.size + side[0]
             view = block[tuple(slice(c, c + side.size) for c in corner)]

@@ -45,9 +45,7 @@ def corrected(
     table = pd.DataFrame({t.FIELD: [f"f{i}" for i in range(len(vital))], **usual, **fields})
     counts = pd.DataFrame(0, index=list(table[t.FIELD]), columns=list(A.classes))
     counts["tumour_vital"], counts["tumour_apoptotic"] = vital, apoptotic
-    return corrected_columns(
-        ENDPOINT, table, counts, PANELS, CLASSES, Summary(), counting
-    )
+    return corrected_columns(ENDPOINT, table, counts, PANELS, CLASSES, Summary(), counting)
 
 
 def test_shrunken_cells_count_for_more() -> None:
