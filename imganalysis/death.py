@@ -60,6 +60,10 @@ class Signs:
     ghosts: pd.DataFrame | None = None
 
 
+NO_SIGNS = Signs()
+"""Of a field in which there was nothing to see."""
+
+
 def see_signs(
     labels: tuple[NDArray[np.uint32], NDArray[np.uint32]],
     images: Mapping[str, NDArray[np.float32]],
@@ -170,7 +174,7 @@ def merge_fields(
     for name, own, batch, acquisition in fields[
         [t.FIELD, t.PANEL, t.BATCH, t.ACQUISITION]
     ].itertuples(index=False):
-        panel, seen, table = panels[own], signs.get(name, Signs()), objects[name]
+        panel, seen, table = panels[own], signs.get(name, NO_SIGNS), objects[name]
         place = {"batch": str(batch), "acquisition": str(acquisition)}
         groups: list[list[int]] = []
         if panel.death_marker is not None and settings.counting.merge_fragments:
@@ -253,7 +257,8 @@ def exclude_debris(cells: pd.DataFrame, panel: Panel, settings: Counting) -> pd.
     body &= call_codes(cells, panel.death_marker) == NEGATIVE_CODE
     places = cells[[t.Y, t.X]].to_numpy(np.float64)
     found = np.zeros(len(cells), bool)
-    for rows in cells.groupby(t.FIELD, sort=False).indices.values():
+    for found_rows in cells.groupby(t.FIELD, sort=False).indices.values():
+        rows = np.asarray(found_rows, np.intp)
         eaters, bodies = rows[likely[rows]], rows[body[rows]]
         whole = stain[rows[~small[rows]]]
         if not eaters.size or not bodies.size or not whole.size:
@@ -305,10 +310,10 @@ def field_numbers(
     panels
         Field -> its panel.
     """
-    out = {}
+    out: dict[str, dict[str, float]] = {}
     for name, table in cells.items():
         counted = table[table[t.EVALUABLE].astype(bool)]
-        row = {"n_cells": len(table), "n_evaluable": len(counted)}
+        row: dict[str, float] = {"n_cells": len(table), "n_evaluable": len(counted)}
         panel = panels[name]
         if panel.death_marker is not None and name not in merged.open:
             dying = [p.name for p in panel.phenotypes if p.apoptotic]

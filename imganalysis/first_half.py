@@ -9,7 +9,7 @@ import numpy as np
 
 from imganalysis import tables as t
 from imganalysis.artefacts import cell_facts, find_artefacts
-from imganalysis.death import Signs, see_signs
+from imganalysis.death import NO_SIGNS, Signs, see_signs
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
 from imganalysis.prepare.focus import focus_score
@@ -91,7 +91,7 @@ class Measured:
     contacts: pd.DataFrame
     facts: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
-    signs: Signs = field(default_factory=Signs)
+    signs: Signs = NO_SIGNS
     space: FieldSpace | None = None
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 

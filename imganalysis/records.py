@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.death import Signs
+from imganalysis.death import NO_SIGNS, Signs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ class FieldResult:
     reason: str = ""
     message: str = ""
     trace: str = ""
-    signs: Signs = dataclasses.field(default_factory=Signs)
+    signs: Signs = NO_SIGNS
     space: FieldSpace | None = None
     contacts: pd.DataFrame | None = None
 

@@ -1,15 +1,17 @@
-"""Flooding an image from its brightest pixel down: at which level do objects meet?"""
+"""Flooding an image from its brightest pixel down, to see where objects meet."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _find(parent: NDArray[Any], i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -17,7 +19,7 @@ def _find(parent: NDArray[Any], i: int) -> int:
     return i
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _beside(p: int, side: int, shape: tuple[int, int, int]) -> int:
     """Flat index of the pixel at one of six sides, -1 beyond the border."""
     nz, ny, nx = shape
@@ -35,7 +37,7 @@ def _beside(p: int, side: int, shape: tuple[int, int, int]) -> int:
     return p + ny * nx if z < nz - 1 else -1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def flood(
     order: NDArray[Any],
     ends: NDArray[Any],
@@ -130,7 +132,7 @@ def flood(
     return joined, pixels
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _meet(
     head: NDArray[Any],
     one: int,

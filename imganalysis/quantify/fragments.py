@@ -77,20 +77,19 @@ def fragment_pairs(
         near = cKDTree(places[small]).query_pairs(2 * reach, output_type="ndarray").astype(np.intp)
     near.sort(axis=1)
     near = near[np.lexsort((near[:, 1], near[:, 0]))]
-    level, pixels = _bridges(
-        nuclei, death, objects[t.LABEL].to_numpy()[small], near, spacing_um, settings
-    )
+    numbers = objects[t.LABEL].to_numpy(np.int64)
+    level, pixels = _bridges(nuclei, death, numbers[small], near, spacing_um, settings)
     known = np.isfinite(level)
     near, level, pixels = near[known], level[known], pixels[known]
     grown = pixels * float(np.prod(spacing_um))
-    edges = _edges(nuclei, objects[t.LABEL].to_numpy()[small[np.unique(near)]])
+    edges = _edges(nuclei, numbers[small[np.unique(near)]])
     dna = objects[dna_column].to_numpy(np.float64)
     whole = dna[diameter >= disc_diameter(settings.fragment_um2)]
     usual = float(np.median(whole[np.isfinite(whole)])) if np.isfinite(whole).any() else np.nan
     rows = []
     for (i, j), bridge, size in zip(near, level, grown, strict=True):
         a, b = small[i], small[j]
-        labels = [int(objects[t.LABEL].iat[k]) for k in (a, b)]
+        labels = [int(numbers[k]) for k in (a, b)]
         gap = _gap(edges[labels[0]], edges[labels[1]], spacing_um)
         if gap > reach:
             continue
@@ -122,7 +121,7 @@ def _bridges(
 
     if not len(near):
         return np.zeros(0), np.zeros(0, np.int64)
-    shape = (1, *nuclei.shape) if nuclei.ndim == 2 else nuclei.shape
+    depth, height, width = (1, *nuclei.shape) if nuclei.ndim == 2 else nuclei.shape
     number = np.zeros(int(nuclei.max()) + 1, np.int32)
     number[labels] = np.arange(1, len(labels) + 1)
     owner = number[nuclei].ravel() - 1
@@ -137,7 +136,7 @@ def _bridges(
     keys = near[:, 0].astype(np.int64) * len(labels) + near[:, 1]
     steps = np.flatnonzero(np.diff(smooth[order], append=-np.inf)) + 1
     joined, pixels = flood(
-        order, steps, shape, owner.astype(np.int32), keys, len(labels),
+        order, steps, (depth, height, width), owner.astype(np.int32), keys, len(labels),
         int(limit / float(np.prod(spacing_um))),
     )  # fmt: skip
     levels = smooth[order[joined]] if order.size else np.zeros(len(keys))

@@ -128,11 +128,12 @@ def count_ghosts(ghosts: pd.DataFrame, gates: Mapping[str, float | None]) -> tup
 def _level(values: NDArray[np.float64]) -> float:
     from skimage.filters import threshold_otsu
 
+    otsu: Any = threshold_otsu
     if values.size == 0 or float(np.ptp(values)) == 0:
         return float("nan")
     median = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - median)))
-    return max(float(threshold_otsu(values)), median + SPREADS * spread)
+    return max(float(otsu(values)), median + SPREADS * spread)
 
 
 def _solidity(body: NDArray[np.bool_]) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from imganalysis import tables as t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from imganalysis.settings_counting import Counting
@@ -219,8 +219,7 @@ def _merged(
 ) -> dict[str, Any]:
     solid = _solid(members)
     power = 3 if solid else 2
-    diameter = members[t.DIAMETER].to_numpy(np.float64)
-    size = diameter**power
+    size = np.power(members[t.DIAMETER].to_numpy(np.float64), float(power))
     row: dict[str, Any] = {t.DIAMETER: float(size.sum() ** (1 / power))}
     for column in (t.AREA, t.VOLUME, t.RING_AREA, t.CELL_AREA, t.PERIMETER):
         if column in members:

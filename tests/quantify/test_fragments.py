@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,9 @@ from imganalysis import tables as t
 from imganalysis.quantify.fragments import fragment_pairs
 from imganalysis.quantify.measure import measure
 from imganalysis.settings_counting import Counting
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHARP = Counting(fragment_smooth_um=0.0)
 DNA = "dna_nucleus_mean"

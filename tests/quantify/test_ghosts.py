@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 from skimage.draw import disk
 
 from imganalysis import tables as t
 from imganalysis.quantify.ghosts import count_ghosts, find_ghosts
 from imganalysis.settings_counting import Counting
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PX = (0.5, 0.5)
 SHAPE = (200, 200)
