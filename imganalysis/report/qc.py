@@ -90,14 +90,14 @@ def draw_quality(
     if strange := sorted(set(masks) - set(COLOURS)):
         raise ValueError(f"no colour for the masks {', '.join(strange)}")
     shrink = max(1, math.ceil(max(tissue.shape) / PANEL))
-    grow = max(1, PANEL // max(tissue.shape)) if shrink == 1 else 1
+    grow = max(1, round(PANEL / max(tissue.shape))) if shrink == 1 else 1
     um = None if pixel_um is None else pixel_um * shrink / grow
     small = {m: enlarge(_shrunk(image, shrink), grow) for m, image in images.items()}
     ranges = {m: display_range(image) for m, image in small.items()}
     pictures = [composite({m: small[m]}, {m: "white"}, ranges) for m in small]
     marked = _marked(small, colours, ranges, masks, tissue, frame, shrink, grow)
     heads = [Item(m, channel_rgb(colours.get(m, "white"))) for m in small]
-    texts = [f"shown {low:.3g}\N{EN DASH}{high:.3g}" for low, high in ranges.values()]
+    texts = [f"shown {_level(a)}\N{EN DASH}{_level(b)}" for a, b in ranges.values()]
     under = [[text, captions.get(m, "")] for m, text in zip(small, texts, strict=True)]
     entries = _entries(masks, legend)
     data = _page(title, [*pictures, marked], heads, under, entries, notes, um)
@@ -106,6 +106,10 @@ def draw_quality(
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+def _level(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _shrunk(image: NDArray[Any], factor: int) -> NDArray[np.float32]:
