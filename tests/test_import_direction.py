@@ -26,7 +26,8 @@ AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline opening reading preparing artefacts quality first_half "
-    "second_half counting field_table pictures results training_data annotated evaluating segmenting".split()
+    "second_half counting field_table pictures results training_data annotated evaluating "
+    "segmenting".split()
 )
 READING = frozenset({"io"})
 

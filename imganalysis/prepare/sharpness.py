@@ -37,7 +37,8 @@ def edge_sharpness(
     sharpness
         (largest label + 1,) float64, per um: the slope at the edge, inwards, over the height of
         the step from the surroundings to the nucleus. About 1 / (2.5 sigma) for an edge blurred
-        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for label 0 and for what has no free edge or no step.
+        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for label 0 and for
+        what has no free edge or no step.
 
     Notes
     -----

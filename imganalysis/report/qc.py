@@ -142,9 +142,9 @@ def _marked(
         ink = 255 * np.array(to_rgb(colour))
         picture[mask] = (picture[mask] * (1 - _FILL) + ink * _FILL).astype(np.uint8)
         draw_mask_edge(picture, mask, _rgb(colour))
-    for mask, colour, dash in ((tissue, TISSUE, 0), (frame, FRAME, 12)):
-        half = enlarge(_shrunk(mask, shrink) >= 0.5, grow)
-        draw_mask_edge(picture, half, colour, dash=dash, width=2)
+    for area, line, dash in ((tissue, TISSUE, 0), (frame, FRAME, 12)):
+        half = enlarge(_shrunk(area, shrink) >= 0.5, grow)
+        draw_mask_edge(picture, half, line, dash=dash, width=2)
     return picture
 
 
@@ -155,9 +155,9 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def _entries(masks: Mapping[str, NDArray[np.bool_]], legend: Mapping[str, str]) -> list[Item]:
     items = []
-    for name, swatch, colour in (("frame", "frame", FRAME), ("tissue", "line", TISSUE)):
+    for name, swatch, line in (("frame", "frame", FRAME), ("tissue", "line", TISSUE)):
         if name in legend:
-            items.append(Item(legend[name], INK, swatch, colour))
+            items.append(Item(legend[name], INK, swatch, line))
     for name, colour in COLOURS.items():
         if name in legend:
             drawn = name in masks and bool(masks[name].any())
@@ -194,9 +194,9 @@ def _page(
         page.text(y + 20, x, fitted(head.text, HEAD, column, True), HEAD, head.ink, bold=True)
         page.paste(picture, y + 28, x)
         scale_bar(page, y + 28 + height, x + width, width, um)
-        for row, text in enumerate(captions[i]):
-            base = y + 28 + height + (row + 1) * LINE - 4
-            page.text(base, x, fitted(text, TEXT, column), TEXT, FAINT if row == 0 else INK)
+        for line, text in enumerate(captions[i]):
+            base = y + 28 + height + (line + 1) * LINE - 4
+            page.text(base, x, fitted(text, TEXT, column), TEXT, FAINT if line == 0 else INK)
     y = top + down * block
     for row in lines:
         for offset, item in row:

@@ -146,7 +146,8 @@ def test_pigmented_cells_are_excluded_and_the_fraction_is_that_of_the_others(con
         for key, cohort in cohorts.items()
     }
     holds = pd.concat(truth).set_index([t.FIELD, t.LABEL])["pigmented"]
-    seen = cells["on"].join(holds)
+    seen = cells["on"].join(holds).dropna(subset=["pigmented"])  # of fragments the first
+    seen["pigmented"] = seen["pigmented"].astype(bool)
     seen = seen[seen[t.EXCLUSION].isin(["", "pigment"])]
     excluded = seen[t.EXCLUSION] == "pigment"
     assert excluded[seen["pigmented"]].mean() > 0.95

@@ -35,12 +35,12 @@ def test_nothing_is_wrong_by_default(recipe: Recipe, clean: SimulatedField) -> N
 
 
 def test_pigment_dims_every_channel_in_its_cells_and_nowhere_else(clean: SimulatedField) -> None:
-    pigment = {"share": 0.3, "kinds": ["tumour"], "glow": 0.0, "fill": 0.5}
+    pigment = {"share": 0.3, "kinds": ["T"], "glow": 0.0, "fill": 0.5}
     seen = field({"pigment": pigment}, keep_photons=True)
     np.testing.assert_array_equal(seen.labels, clean.labels)
     holds = seen.cells["pigmented"]
     assert 0 < holds.sum() < len(holds)
-    assert set(seen.cells.loc[holds, "kind"]) == {"tumour"}
+    assert set(seen.cells.loc[holds, "kind"]) == {"T"}
     blocked = seen.defects["pigment"]
     assert 0 < blocked.mean() < 0.5
     for with_, without in zip(seen.photons, clean.photons, strict=True):
