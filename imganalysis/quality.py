@@ -82,8 +82,8 @@ def legend(facts: Mapping[str, Any]) -> dict[str, str]:
     """Name each mask with what it measures; what was not looked for says so."""
     tissue, frame = facts.get("tissue_mm2"), facts.get("frame_mm2")
     out = {
-        "frame": f"guard frame {_mm2(frame)}",
-        "tissue": f"tissue, in the frame {_mm2(tissue)}",
+        "frame": f"frame of counting {_mm2(frame)}",
+        "tissue": f"tissue in the frame {_mm2(tissue)}",
     }
     whole = facts.get("tissue_all_mm2")
     for name, shown in PASSING.items():

@@ -1,4 +1,4 @@
-"""Fixed words of the results, each with what it means: reasons not to count, flags, reasons of NA."""
+"""Fixed words of the results, with what they mean: exclusions, flags, reasons of NA."""
 
 from __future__ import annotations
 

@@ -18,17 +18,18 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables words panel panel_check panel_fractions panel_match settings settings_artefacts settings_base "
-    "settings_calibration settings_counting settings_neighbours settings_space methods "
-    "stack".split()
+    "tables words panel panel_check panel_fractions panel_match settings settings_artefacts "
+    "settings_base settings_calibration settings_counting settings_neighbours settings_space "
+    "methods stack".split()
+)
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
-    "pipeline records opening reading preparing artefacts quality first_half second_half guarding counting "
-    "death field_table pictures results training_data annotated annotations evaluating segmenting "
-    "calibrate calibration_file calibration_parts control_fields".split()
+    "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
+    "counting death field_table pictures results training_data annotated annotations evaluating "
+    "segmenting calibrate calibration_file calibration_parts control_fields".split()
 )
 READING = frozenset({"io"})
 

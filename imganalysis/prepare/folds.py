@@ -49,7 +49,8 @@ def fold_mask(
     if not (inside > 0.5).any():
         return np.zeros(tissue.shape, bool)
     sigma = [_LOCAL_UM / (step * n) for step, n in zip(spacing_um, blocks, strict=True)]
-    brightness, sharpness = [], []
+    brightness: list[NDArray[np.float32]] = []
+    sharpness: list[NDArray[np.float32]] = []
     for image in images.values():
         values = np.asarray(image, np.float32)
         values = np.where(np.isfinite(values), values, 0)

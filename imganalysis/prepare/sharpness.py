@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SMOOTH_UM = 0.3  # sigma, against noise
 _INSIDE_UM = (1.0, 2.0)  # from the edge, where the nucleus is bright and its surroundings dark
+_LEAST_STEP = 0.2  # of the field's usual step: what stands out less has no edge to speak of
 _NEAR_UM = 0.7  # of the edge, where its slope is looked for
 
 
@@ -36,7 +37,8 @@ def edge_sharpness(
     sharpness
         (largest label + 1,) float64, per um: the slope at the edge, inwards, over the height of
         the step from the surroundings to the nucleus. About 1 / (2.5 sigma) for an edge blurred
-        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for label 0 and for what has no free edge or no step.
+        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for label 0 and for
+        what has no free edge or no step.
 
     Notes
     -----
@@ -70,8 +72,10 @@ def edge_sharpness(
     bright = (signed >= low) & (signed <= high)
     dark = (signed <= -low) & (signed >= -high) & own
     step = _mean(smooth, bright, nearest, size) - _mean(smooth, dark, nearest, size)
+    positive = step[step > 0]
+    least = _LEAST_STEP * float(np.median(positive)) if positive.size else np.inf
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(step > 0, _mean(inwards, edge, nearest, size) / step, np.nan)
+        found = np.where(step > least, _mean(inwards, edge, nearest, size) / step, np.nan)
     found[0] = np.nan
     return np.asarray(found)
 

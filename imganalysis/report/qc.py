@@ -90,14 +90,14 @@ def draw_quality(
     if strange := sorted(set(masks) - set(COLOURS)):
         raise ValueError(f"no colour for the masks {', '.join(strange)}")
     shrink = max(1, math.ceil(max(tissue.shape) / PANEL))
-    grow = max(1, PANEL // max(tissue.shape)) if shrink == 1 else 1
+    grow = max(1, round(PANEL / max(tissue.shape))) if shrink == 1 else 1
     um = None if pixel_um is None else pixel_um * shrink / grow
     small = {m: enlarge(_shrunk(image, shrink), grow) for m, image in images.items()}
     ranges = {m: display_range(image) for m, image in small.items()}
     pictures = [composite({m: small[m]}, {m: "white"}, ranges) for m in small]
     marked = _marked(small, colours, ranges, masks, tissue, frame, shrink, grow)
     heads = [Item(m, channel_rgb(colours.get(m, "white"))) for m in small]
-    texts = [f"shown {low:.3g}\N{EN DASH}{high:.3g}" for low, high in ranges.values()]
+    texts = [f"shown {_level(a)}\N{EN DASH}{_level(b)}" for a, b in ranges.values()]
     under = [[text, captions.get(m, "")] for m, text in zip(small, texts, strict=True)]
     entries = _entries(masks, legend)
     data = _page(title, [*pictures, marked], heads, under, entries, notes, um)
@@ -106,6 +106,10 @@ def draw_quality(
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+
+
+def _level(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _shrunk(image: NDArray[Any], factor: int) -> NDArray[np.float32]:
@@ -138,9 +142,9 @@ def _marked(
         ink = 255 * np.array(to_rgb(colour))
         picture[mask] = (picture[mask] * (1 - _FILL) + ink * _FILL).astype(np.uint8)
         draw_mask_edge(picture, mask, _rgb(colour))
-    for mask, colour, dash in ((tissue, TISSUE, 0), (frame, FRAME, 12)):
-        half = enlarge(_shrunk(mask, shrink) >= 0.5, grow)
-        draw_mask_edge(picture, half, colour, dash=dash, width=2)
+    for area, line, dash in ((tissue, TISSUE, 0), (frame, FRAME, 12)):
+        half = enlarge(_shrunk(area, shrink) >= 0.5, grow)
+        draw_mask_edge(picture, half, line, dash=dash, width=2)
     return picture
 
 
@@ -151,9 +155,9 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def _entries(masks: Mapping[str, NDArray[np.bool_]], legend: Mapping[str, str]) -> list[Item]:
     items = []
-    for name, swatch, colour in (("frame", "frame", FRAME), ("tissue", "line", TISSUE)):
+    for name, swatch, line in (("frame", "frame", FRAME), ("tissue", "line", TISSUE)):
         if name in legend:
-            items.append(Item(legend[name], INK, swatch, colour))
+            items.append(Item(legend[name], INK, swatch, line))
     for name, colour in COLOURS.items():
         if name in legend:
             drawn = name in masks and bool(masks[name].any())
@@ -190,9 +194,9 @@ def _page(
         page.text(y + 20, x, fitted(head.text, HEAD, column, True), HEAD, head.ink, bold=True)
         page.paste(picture, y + 28, x)
         scale_bar(page, y + 28 + height, x + width, width, um)
-        for row, text in enumerate(captions[i]):
-            base = y + 28 + height + (row + 1) * LINE - 4
-            page.text(base, x, fitted(text, TEXT, column), TEXT, FAINT if row == 0 else INK)
+        for line, text in enumerate(captions[i]):
+            base = y + 28 + height + (line + 1) * LINE - 4
+            page.text(base, x, fitted(text, TEXT, column), TEXT, FAINT if line == 0 else INK)
     y = top + down * block
     for row in lines:
         for offset, item in row:

@@ -217,7 +217,8 @@ def transmitted_levels(
     top = 2**bits - 1
     counts = rng.poisson(photons.astype(np.float64))
     value = np.clip(np.rint(counts * (top / spec.full_scale_photons)), 0, top)
-    return value.astype(np.uint8 if bits == 8 else np.uint16)
+    dtype: type[np.unsignedinteger[Any]] = np.uint8 if bits == 8 else np.uint16
+    return np.asarray(value, dtype)
 
 
 def _quantised(photons: F32) -> F32:
