@@ -87,8 +87,10 @@ def with_truth(seen: Seen) -> pd.DataFrame:
     cell, shared = owners(seen.field.labels, seen.found.nuclei, seen.field.objects)
     labels = objects[t.LABEL].to_numpy(dtype=np.intp)
     out = objects.assign(**{TRUE_CELL: cell[labels]})
-    most = pd.Series(shared[labels]).groupby(out[TRUE_CELL].to_numpy()).rank(
-        method="first", ascending=False
+    most = (
+        pd.Series(shared[labels])
+        .groupby(out[TRUE_CELL].to_numpy())
+        .rank(method="first", ascending=False)
     )
     out[BEST] = (most.to_numpy() == 1) & (out[TRUE_CELL] > 0)
     truth = seen.field.cells.set_index("cell_id").add_prefix("true_")
@@ -120,9 +122,7 @@ def area_under_curve(values: NDArray[np.float64], positive: NDArray[np.bool_]) -
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def f1_of(
-    cells: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str]
-) -> dict[str, float]:
+def f1_of(cells: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
     """Precision, recall and F1 of one class, or of several taken together.
 
     Parameters

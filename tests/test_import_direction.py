@@ -18,8 +18,8 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables panel panel_check panel_fractions panel_match settings settings_base settings_neighbours "
-    "methods stack".split()
+    "tables panel panel_check panel_fractions panel_match settings settings_base "
+    "settings_neighbours methods stack".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})

@@ -113,6 +113,9 @@ def biopsy_conflicts(biopsies: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFra
         count, cells = groups[column].sum(), groups["n_evaluable"].sum()
         n = count.reindex(biopsies["biopsy"])
         rate = (count / cells.where(cells > 0)).reindex(biopsies["biopsy"])
-        for name, values in ((column, n), (t.CONFLICT_RATES + column.removeprefix(t.CONFLICTS), rate)):
+        for name, values in (
+            (column, n),
+            (t.CONFLICT_RATES + column.removeprefix(t.CONFLICTS), rate),
+        ):
             table.insert(table.columns.get_loc("flags"), name, values.to_numpy())
     return table
