@@ -142,12 +142,18 @@ class Sheet(Model):
 
 
 class Lonely(Model):
-    """Outside the region, away from other positives, with a coarse granular marker."""
+    """Away from other positives, with a coarse granular marker, outside the region.
+
+    A cell that is negative for all of `anywhere_without` may lie in the region too: a region is
+    far coarser than what is near one cell.
+    """
 
     kind: Literal["lonely_granular"]
     positive: str
     radius_um: Positive = 20.0
     max_neighbours: int = Field(1, ge=0)
+    neighbours: str | None = None  # shape of the positives that count; all if not given
+    anywhere_without: tuple[str, ...] = ()
     min_granularity: Positive = 1.0  # SD / mean of the marker in the ring
 
 

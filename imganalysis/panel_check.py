@@ -176,10 +176,11 @@ def _check_contexts(panel: Panel) -> None:
                 raise PanelError(f"{place}: a shape needs a diameter or an aspect")
         for marker in _own_markers(context):
             _known_marker(panel, marker, place)
-        if context.kind in ("lymphoid", "sheet"):
-            shape = panel.contexts.get(context.shape)
-            if shape is None or shape.kind != "shape":
-                raise PanelError(f"{place}.shape: {context.shape} is no context of kind 'shape'")
+        for key in ("shape", "neighbours"):  # of kinds that name one
+            named = getattr(context, key, None)
+            shape = panel.contexts.get(named) if named is not None else None
+            if named is not None and (shape is None or shape.kind != "shape"):
+                raise PanelError(f"{place}.{key}: {named} is no context of kind 'shape'")
 
 
 def _check_rows(panel: Panel) -> None:
@@ -270,7 +271,7 @@ def _context_markers(panel: Panel, context: Context) -> set[str]:
     if context.kind == "in_region":
         return region
     if context.kind == "lonely_granular":
-        return {context.positive} | region
+        return {*_own_markers(context)} | region
     return set(_own_markers(context))
 
 
@@ -281,7 +282,7 @@ def _own_markers(context: Context) -> tuple[str, ...]:
     if context.kind == "sheet":
         return (context.positive, *context.negative)
     if context.kind == "lonely_granular":
-        return (context.positive,)
+        return (context.positive, *context.anywhere_without)
     return ()
 
 

@@ -27,5 +27,5 @@ class Neighbours(Model):
     max_conflict: Fraction = Field(
         0.05,
         title="Conflicts",
-        description="fields with a greater share of cells with markers that exclude each other fail",
+        description="fields fail with a greater share of cells that have two exclusive markers",
     )

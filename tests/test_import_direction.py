@@ -22,7 +22,6 @@ GROUND = frozenset(
     "settings_base settings_calibration settings_counting settings_neighbours settings_space "
     "methods stack".split()
 )
-)
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
 SHOWN = frozenset({"report", "cohort"})

@@ -253,10 +253,15 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
 
 def _lonely(cells: _Cells, context: Lonely) -> Codes:
     call = cells.calls(context.positive)
-    own = _all(call, _not(cells.region), _granular(cells, context))
+    place = _not(cells.region)
+    if context.anywhere_without:
+        without = _all(*(_not(cells.calls(m)) for m in context.anywhere_without))
+        place = combine([place, without], "any")
+    own = _all(call, place, _granular(cells, context))
+    near = call if context.neighbours is None else _all(call, cells.shape(context.neighbours))
     least, most = (
         cells.neighbours(who, context.radius_um, own != NEGATIVE_CODE)
-        for who in (call == POSITIVE_CODE, call != NEGATIVE_CODE)
+        for who in (near == POSITIVE_CODE, near != NEGATIVE_CODE)
     )
     return _all(own, _surely(most <= context.max_neighbours, least > context.max_neighbours))
 

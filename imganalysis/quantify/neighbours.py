@@ -50,7 +50,7 @@ def contacts(
         One row per cell and neighbour, so two per contact, in ascending order: ``label``,
         ``neighbour``, ``contact_um`` (``contact_um2`` in 3-D), ``contact_share`` of the cell's
         outline, ``arc_share`` of the cell's ring that faces the neighbour, and the mean of each
-        marker there, ``MARKER_arc_mean``; NaN where the arc has no pixel, or one that is not
+        marker there, ``MARKER_arc_mean``; NaN where there is no pixel, or one that is not
         finite. A cell without a neighbour has no row.
 
     Raises
@@ -84,24 +84,12 @@ def contacts(
         t.CONTACT_SHARE: contact / (outline @ weights)[own],
     }
     ring_rows = _rows_of(ring, ids)
-    faced = facing(ring_rows, owners, spacing_um, arc_um)
-    where = np.flatnonzero(faced >= 0)
-    keys = ring_rows.ravel()[where].astype(np.int64) * ids.size + faced.ravel()[where]
     known = own * ids.size + other
-    place = np.searchsorted(known, keys)
-    # What faces a cell across more than the gap faces nobody that it abuts.
-    mine = (place < known.size) & (np.append(known, -1)[place] == keys)
-    where, place = where[mine], place[mine]
-    count = np.bincount(place, minlength=known.size)
+    arc = _keyed(ring_rows, facing(ring_rows, owners, spacing_um, arc_um), known, ids.size)
     whole = np.bincount(ring_rows[ring_rows >= 0], minlength=ids.size)
-    columns[t.ARC_SHARE] = count / np.maximum(whole, 1)[own]
+    columns[t.ARC_SHARE] = np.bincount(arc[1], minlength=known.size) / np.maximum(whole, 1)[own]
     for marker, image in images.items():
-        values = np.asarray(image).ravel()[where].astype(np.float64)
-        values[~np.isfinite(values)] = np.nan
-        total = np.bincount(place, weights=values, minlength=known.size)
-        columns[t.measure_column(marker, t.ARC, "mean")] = np.where(
-            count > 0, total / np.maximum(count, 1), np.nan
-        )
+        columns[t.measure_column(marker, t.ARC, "mean")] = _means(image, *arc, known.size)
     return pd.DataFrame(columns)
 
 
@@ -272,6 +260,30 @@ def compensate(
         level = np.maximum(total + edge - off, 0.0) / np.maximum(count, 1)
         columns[t.measure_column(marker, "cell", t.COMPENSATED)] = level
     return pd.DataFrame(columns)
+
+
+def _keyed(
+    rows: NDArray[np.int32], faced: NDArray[np.int32], known: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the pixels that face a cell in contact: flat index, and the contact's position.
+
+    What faces a cell across more than the gap faces nobody that it abuts.
+    """
+    where = np.flatnonzero(faced >= 0)
+    keys = rows.ravel()[where].astype(np.int64) * n + faced.ravel()[where]
+    place = np.searchsorted(known, keys)
+    mine = (place < known.size) & (np.append(known, -1)[place] == keys)
+    return where[mine], place[mine]
+
+
+def _means(
+    image: NDArray[Any], where: NDArray[np.intp], place: NDArray[np.intp], n: int
+) -> NDArray[np.float64]:
+    """Mean of the pixels of each contact; NaN without any, or with one that is not finite."""
+    values = np.asarray(image).ravel()[where].astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    total, count = (np.bincount(place, w, minlength=n) for w in (values, None))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _check(

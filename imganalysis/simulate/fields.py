@@ -17,6 +17,7 @@ from imganalysis.simulate.recipe import FieldSpec, Recipe
 from imganalysis.simulate.render import Territories, render
 from imganalysis.simulate.section import Section, cut, draw_thickness, lumen
 from imganalysis.simulate.tissue import NEST, Capillary, draw_pattern
+from imganalysis.simulate.varying import add_sheets, turn_sites
 from imganalysis.stack import PixelSize, Stack
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ def simulate_field(
     pattern = draw_pattern(rngs["pattern"], recipe, composition, side, thickness)
     sites = place_cells(rngs["pattern"], recipe, composition, pattern, thickness)
     effect = draw_effect(rngs["effects"], recipe, patient_logit, field_logit)
+    sites = turn_sites(seed, recipe, sites)
     cells = draw_cells(rngs["cells"], recipe, composition, sites, effect)
+    cells = add_sheets(seed, recipe, cells)
     y, x = section.y.astype(float)[:, None], section.x.astype(float)[None, :]
     stroma = np.float32(1.0) - pattern.share(NEST, y, x)
     scene = Scene(spec, section, cells, stroma, pattern.capillaries)

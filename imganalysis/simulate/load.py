@@ -13,13 +13,16 @@ from imganalysis.simulate.plan import Plan
 from imganalysis.simulate.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def load_recipe(
-    name_or_path: str | Path = "melanoma", overrides: Mapping[str, Any] | None = None
+    name_or_path: str | Path = "melanoma",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    variants: Sequence[str | Path] = (),
 ) -> Recipe:
     """Read a recipe.
 
@@ -29,6 +32,9 @@ def load_recipe(
         Name of a recipe of this package, or a YAML file.
     overrides
         Nested mapping laid over the file's, e.g. ``{"section": {"thickness_um": 5.0}}``.
+    variants
+        Names of variants of this package, or YAML files, that hold such mappings; each is laid
+        over those before it, and `overrides` over all.
 
     Returns
     -------
@@ -40,7 +46,10 @@ def load_recipe(
     SettingsError
         No such recipe, or it is not valid.
     """
-    return _load(Recipe, "recipe", name_or_path, overrides or {})
+    over: dict[str, Any] = {}
+    for variant in variants:
+        over = _merge(over, _read(_find("variant", variant)))
+    return _load(Recipe, "recipe", name_or_path, _merge(over, overrides or {}))
 
 
 def load_plan(name_or_path: str | Path = "sample") -> Plan:

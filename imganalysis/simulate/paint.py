@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imganalysis.simulate.numeric import F32, FWHM_PER_SIGMA, random_field
-from imganalysis.simulate.recipe import Chromatin, Diffuse, Granular, Membrane, Recipe
+from imganalysis.simulate.recipe import Chromatin, Diffuse, Expression, Granular, Membrane, Recipe
 from imganalysis.simulate.shapes import Vector, dot, legendre, soft
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def paint(
         return dye
     dye = dye + inside * view.cytoplasm
     if isinstance(pattern, Granular):
-        grains = textures.puncta(recipe, view.part, pattern.puncta_um)
-        floor = np.float32(pattern.floor)
+        own = recipe.cells[cell.kind].expression.get(marker, Expression())
+        grains = textures.puncta(recipe, view.part, own.puncta_um or pattern.puncta_um)
+        floor = np.float32(pattern.floor if own.floor is None else own.floor)
         return dye + level * view.cytoplasm * (floor + (np.float32(1.0) - floor) * grains)
     if isinstance(pattern, Diffuse):
         nuclear = np.float32(pattern.nucleus[cell.phase])
@@ -118,7 +119,10 @@ class Textures:
         self._fields: dict[float, F32] = {}
         lengths = {c.texture.corr_um for c in recipe.cells.values()} | {0.5, 1.5}
         lengths |= {m.puncta_um for m in recipe.markers.values() if isinstance(m, Granular)}
-        for length in sorted(lengths):
+        # Grains of one kind of cell come last, so that the other fields stay what they are.
+        expressions = [e for c in recipe.cells.values() for e in c.expression.values()]
+        later = {e.puncta_um for e in expressions if e.puncta_um is not None} - lengths
+        for length in [*sorted(lengths), *sorted(later)]:
             sigma = length / FWHM_PER_SIGMA
             scales = (sigma / section.dz, sigma / section.pixel_um, sigma / section.pixel_um)
             self._fields[length] = random_field(rng, self._shape, scales)

@@ -110,6 +110,9 @@ class Expression(Model):
     loss: NotNegative = 0.0
     dying: NotNegative | None = None
     cytoplasmic: CytoplasmicSpec | None = None
+    # Of a granular marker in this kind of cell, where they differ from the marker's own.
+    puncta_um: Positive | None = None
+    floor: Fraction | None = None
 
 
 class TextureSpec(Model):
@@ -187,6 +190,31 @@ class WeekSpec(Model):
     dying: dict[str, Fraction] = Field({})
 
 
+class TurnSpec(Model):
+    """A share of the cells of a kind turns into another, but for those in some compartments."""
+
+    kind: str
+    into: str
+    share: Fraction
+    outside: tuple[str, ...] = ()
+
+
+class SheetSpec(Model):
+    """Sheets in which all cells of a kind express a marker.
+
+    ``area`` is their share of all places; ``inside`` is the level in the cytoplasm, as a share of
+    that at the marker's own place.
+    """
+
+    kind: str
+    marker: str
+    area: Fraction
+    size_um: Positive
+    level: NotNegative
+    log_sd: NotNegative = 0.0
+    inside: Fraction = 0.0
+
+
 class TissueSpec(Model):
     """Scales of the tissue's pattern, and how much its cells differ."""
 
@@ -199,6 +227,8 @@ class TissueSpec(Model):
     dna_log_sd: NotNegative
     nonspecific_log_sd: NotNegative
     capillary: CapillarySpec
+    turned: tuple[TurnSpec, ...] = ()
+    sheets: tuple[SheetSpec, ...] = ()
 
 
 class AutofluorescenceSpec(Model):
@@ -309,7 +339,10 @@ class Recipe(Model):
         for week in self.weeks.values():
             kinds |= {*week.nest.mix, *week.infiltrate.mix, *week.stroma.mix, *week.dying}
         kinds |= set(self.pigment.kinds)
+        kinds |= {k for turn in self.tissue.turned for k in (turn.kind, turn.into)}
+        kinds |= {sheet.kind for sheet in self.tissue.sheets}
         markers = {m for cell in self.cells.values() for m in cell.expression}
+        markers |= {sheet.marker for sheet in self.tissue.sheets}
         for panel in self.panels.values():
             markers |= {channel.marker for channel in panel.channels}
             for group in panel.groups.values():
