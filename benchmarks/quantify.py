@@ -217,8 +217,8 @@ def main() -> None:
         "Measuring",
         ["what", "seconds", "peer, copy, or time per pixel and channel", "ratio", "asked for"],
         rows,
-        notes=f"{side} x {side} px, {CHANNELS} channels, {_cells(side)} cells; "
-        f" against the copy at least {LEAST} px. "
+        notes=f"{side} x {side} px, {CHANNELS} channels, {_cells(side)} cells; against the "
+        f"copy {max(side, LEAST)} px, so that it does not fit into the cache. "
         f"Processor seconds, best of {repeats}, one thread. Peers measure the nuclei alone, once "
         "each. cp_measure with its numba parts; it adds columns that cannot be switched off "
         "(median absolute deviation, centre of mass, radii). mcquant's way: regionprops_table "

@@ -140,7 +140,7 @@ def find_ids(labels: NDArray[Any]) -> NDArray[np.uint32]:
     """Numbers that occur in a (Z, Y, X) label stack, ascending, without 0."""
     seen = np.zeros(_FEW, bool)
     limit = max(_FEW, labels.size // 8)
-    far: NDArray[np.uint32] = np.empty(0, np.uint32)
+    far = [np.empty(0, np.uint32)]
     for strip in strips(labels.shape):
         own = label_strip(labels, *strip)
         largest = _runs.mark(own, seen)
@@ -152,9 +152,11 @@ def find_ids(labels: NDArray[Any]) -> NDArray[np.uint32]:
             seen = more
             largest = _runs.mark(own, seen)
         if largest >= seen.size:
-            far = np.union1d(far, own[own >= seen.size])
+            high = own[own >= seen.size]
+            begins = np.append(True, high[1:] != high[:-1])
+            far.append(np.unique(high[begins]))
     ids = np.flatnonzero(seen[1:]) + 1
-    return np.concatenate([ids.astype(np.uint32), far])
+    return np.concatenate([ids.astype(np.uint32), np.unique(np.concatenate(far))])
 
 
 def places_of(rows: Rows, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
