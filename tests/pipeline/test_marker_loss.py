@@ -19,7 +19,7 @@ from imganalysis.panel import load_panel
 from imganalysis.prepare.bleedthrough import dye_slopes, pool_slopes
 from imganalysis.prepare.calibration import Calibration, Share
 from imganalysis.quantify.association import Association, loss_odds_ratio, rank_correlation
-from imganalysis.simulate import load_recipe, simulate_field
+from imganalysis.simulate import SimulatedField, load_recipe, simulate_field
 
 GRID: dict[str, Any] = {
     "size_px": 320, "pixel_size_um": 0.465, "planes": 2, "z_step_um": 1.5, "bits": 8, "week": 1,
@@ -60,8 +60,13 @@ def calibration() -> Calibration:
     return Calibration(shares=tuple(shares), offsets=dict.fromkeys(NAMES, 5.5))
 
 
+@cache
+def simulated(loss: float, seed: int, control: str | None = None) -> SimulatedField:
+    return simulate_field(recipe(loss), "apoptosis", seed=seed, control=control, **GRID)
+
+
 def measured(loss: float, seed: int, control: str | None, corrected: bool) -> pd.DataFrame:
-    field = simulate_field(recipe(loss), "apoptosis", seed=seed, control=control, **GRID)
+    field = simulated(loss, seed, control)
     cells = measure_stack(
         field.stack, load_panel("apoptosis"), nuclei=field.labels,
         calibration=calibration() if corrected else None,
@@ -123,9 +128,7 @@ def test_a_loss_is_seen_only_once_bleed_through_is_taken_off() -> None:
 
 
 def test_over_all_nuclei_of_a_nest_the_truth_itself_is_below_one() -> None:
-    fields = [
-        simulate_field(recipe(0.0), "apoptosis", seed=900 + k, **GRID) for k in range(N_FIELDS)
-    ]
+    fields = [simulated(0.0, 900 + k) for k in range(N_FIELDS)]
     cells = pd.concat([f.cells.assign(field=f.seed) for f in fields])
     nest = cells[cells["compartment"] == "nest"]
     one_kind = nest[nest["kind"] == "tumour"]
