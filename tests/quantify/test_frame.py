@@ -68,12 +68,16 @@ def test_each_exclusion():
 
 def test_the_first_reason_counts():
     everything = {t.X: [49.0], t.DIAMETER: [1.0], t.SATURATED: [1.0], "a_ring_mean": [np.nan]}
-    mended = [{t.X: [35.0]}, {t.X: [25.0]}, {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}]
-    for i, word in enumerate(PRECEDENCE):
-        found = judged(objects(**everything), needed=["a_ring_mean"])[t.EXCLUSION]
+    mended = {
+        "outside_frame": {t.X: [35.0]}, "outside_tissue": {t.X: [25.0]},
+        "too_small": {t.DIAMETER: [8.0]}, "saturated": {t.SATURATED: [0.0]},
+    }  # fmt: skip
+    also = {word: np.array([True]) for word in ("folded", "pigment", "out_of_focus")}
+    for word in PRECEDENCE:
+        found = judged(objects(**everything), needed=["a_ring_mean"], excluded=also)[t.EXCLUSION]
         assert found.tolist() == [word]
-        if i < len(mended):
-            everything |= mended[i]
+        everything |= mended.get(word, {})
+        also.pop(word, None)
 
 
 def test_unknown_saturation_excludes_nothing():
