@@ -230,7 +230,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes; all processors by default.")
     ] = None,
-    overlays: Annotated[bool, typer.Option(help="Draw overlays.")] = True,
+    overlays: Annotated[bool, typer.Option(help="Draw overlays and qc/.")] = True,
     cells_csv: Annotated[bool, typer.Option(help="Write cells/ as CSV too.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace earlier results in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Print what would be done, and stop.")] = False,
@@ -255,7 +255,11 @@ def run(
         measuring={"guard_um": guard_um},
         segmentation=method_values(method, model, nucleus_diameter, sensitivity, device, download),
         nuclei=nuclei,
-        output={"overlays": None if overlays else False, "cells_csv": cells_csv or None},
+        output={
+            "overlays": None if overlays else False,
+            "quality": None if overlays else False,
+            "cells_csv": cells_csv or None,
+        },
     )
     _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration)
 

@@ -13,8 +13,10 @@ import yaml
 from imganalysis import field_table, methods
 from imganalysis import tables as t
 from imganalysis.cli import app
+from imganalysis.panel import Channel
 from imganalysis.segment import Segmenter
-from imganalysis.settings import parse_settings
+from imganalysis.settings import Settings, parse_settings
+from imganalysis.settings_artefacts import Artefacts
 from imganalysis.training_data import TrainingRecipe, held_out
 
 if TYPE_CHECKING:
@@ -121,6 +123,14 @@ def test_settings_and_recipes_of_the_docs_are_valid(repository: Path) -> None:
             TrainingRecipe.model_validate(values)
         kinds.append("start" in values)
     assert kinds == [False, False, True]
+
+
+def test_the_quality_page_shows_the_defaults_and_a_valid_channel(repository: Path) -> None:
+    channel, settings = blocks(page(repository, "quality.md"), "yaml")
+    assert Channel.model_validate(yaml.safe_load(channel)[0]).role == "transmitted"
+    said = yaml.safe_load(settings)
+    assert parse_settings(said) == Settings()
+    assert set(said["artefacts"]) == set(Artefacts.model_fields)
 
 
 def test_the_list_of_held_out_images(

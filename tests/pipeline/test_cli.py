@@ -58,6 +58,7 @@ def test_every_result_is_there(results: Path) -> None:
         assert (results / "cells" / f"{name}.parquet").is_file()
         assert (results / "cells" / f"{name}.csv").is_file()
         assert (results / "overlays" / f"{name}.png").is_file()
+        assert (results / "qc" / f"{name}.png").is_file()
         labels = read_labels(results / "labels" / f"{name}.ome.tif")
         cells = pd.read_parquet(results / "cells" / f"{name}.parquet")
         assert labels.dtype == np.uint32

@@ -139,7 +139,8 @@ def test_a_fold_is_bright_in_all_channels_and_blurred():
 
 def test_bright_in_one_channel_or_sharp_is_no_fold():
     whole = np.ones((SIDE, SIDE), bool)
-    assert not fold_mask(folded_picture("M", blur_um=2.0, times=3)[0], whole, PX).any()
+    for markers in ("M", "DC"):
+        assert not fold_mask(folded_picture(markers, blur_um=2.0, times=3)[0], whole, PX).any()
     images, strip = folded_picture("", blur_um=1.0)
     dense = {m: np.where(strip, (image - 5) * 2 + 5, image) for m, image in images.items()}
     assert not fold_mask(dense, whole, PX).any()

@@ -73,21 +73,28 @@ def test_each_exclusion():
 def test_the_first_reason_counts():
     everything = {t.X: [49.0], t.DIAMETER: [1.0], t.SATURATED: [1.0], "a_ring_mean": [np.nan]}
     border = {t.ON_BORDER: [True], t.ON_FIRST: [True]}
-    mended = [
-        {t.X: [41.0]}, {t.ON_BORDER: [False]}, {t.ON_FIRST: [False]}, {t.X: [35.0]},
-        {t.X: [25.0]}, {t.DIAMETER: [8.0]}, {t.SATURATED: [0.0]}, {"a_ring_mean": [1.0]},
-    ]  # fmt: skip
+    mended = {
+        "outside_frame": {t.X: [41.0]}, "annotated_out": {t.X: [35.0]},
+        "outside_tissue": {t.X: [25.0]}, "too_small": {t.DIAMETER: [8.0]},
+        "saturated": {t.SATURATED: [0.0]}, "not_measurable": {"a_ring_mean": [1.0]},
+    }  # fmt: skip
+    also = {word: np.array([True]) for word in ("folded", "pigment", "out_of_focus")}
+    on = {"on_border": t.ON_BORDER, "on_first_plane": t.ON_FIRST}
     *words, last = PRECEDENCE
     assert last == "engulfed_debris"  # needs the cells' calls
-    for word, better in zip([*words, ""], [*mended, {}], strict=True):
+    for word in [*words, ""]:
         found = judged(
             objects(**everything),
             needed=["a_ring_mean"],
             border=pd.DataFrame(border),
             left_out=LEFT_OUT,
+            excluded=also,
         )
         assert found[t.EXCLUSION].tolist() == [word]
-        (border if set(better) & set(border) else everything).update(better)
+        everything |= mended.get(word, {})
+        also.pop(word, None)
+        if word in on:
+            border[on[word]] = [False]
 
 
 def test_unknown_saturation_excludes_nothing():
