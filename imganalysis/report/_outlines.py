@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 DIM = (165, 165, 165)
@@ -90,6 +92,37 @@ def draw_nuclei(
     picture[line] = colours[labels[line]]
     dim = inner_edge(np.where(solid[labels], 0, labels)) & _dashes(labels.shape)
     picture[dim] = DIM
+
+
+def draw_links(
+    picture: NDArray[np.uint8],
+    labels: NDArray[Any],
+    groups: Sequence[Sequence[int]],
+    colours: NDArray[np.uint8],
+) -> None:
+    """Join the objects of one cell by thin lines between their centres.
+
+    Parameters
+    ----------
+    picture
+        (Y, X, 3) uint8, changed in place.
+    labels
+        (Y, X), 0 = background, at the size of the picture.
+    groups
+        Labels of each cell, the first of which the others are joined to.
+    colours
+        (largest label + 1, 3) uint8.
+    """
+    from skimage.draw import line
+
+    for first, *others in groups:
+        ends = []
+        for label in (first, *others):
+            y, x = np.nonzero(labels == label)
+            if y.size:
+                ends.append((int(y.mean()), int(x.mean())))
+        for end in ends[1:]:
+            picture[line(*ends[0], *end)] = colours[first]
 
 
 def _neighbour_light(

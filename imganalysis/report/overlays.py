@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from imganalysis import tables as t
 from imganalysis.report._composite import channel_rgb, composite, display_range
-from imganalysis.report._outlines import DIM, draw_mask_edge, draw_nuclei, enlarge
+from imganalysis.report._outlines import DIM, draw_links, draw_mask_edge, draw_nuclei, enlarge
 from imganalysis.report._sheet import FAINT, FRAME, INK, SMALLEST_WIDTH, TISSUE, Item, sheet
 
 if TYPE_CHECKING:
@@ -138,9 +138,19 @@ def _outlined(
     draw_nuclei(
         picture, enlarge(labels, factor), table, solid, width=min(max(2, factor // 2), THICKEST)
     )
+    draw_links(picture, enlarge(labels, factor), _cells_of_many(known), table)
     if frame is not None:
         draw_mask_edge(picture, enlarge(frame, factor), FRAME, dash=12, width=2)
     return picture
+
+
+def _cells_of_many(cells: pd.DataFrame) -> list[list[int]]:
+    """Labels of each evaluable cell of several objects, ascending."""
+    if t.CELL_ID not in cells.columns:
+        return []
+    evaluable = cells[cells[t.EVALUABLE].astype(bool)]
+    many = evaluable[evaluable.duplicated(t.CELL_ID, keep=False)]
+    return [sorted(group.tolist()) for _, group in many.groupby(t.CELL_ID)[t.LABEL]]
 
 
 def _channel_items(

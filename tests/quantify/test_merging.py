@@ -92,6 +92,14 @@ def test_a_chain_is_no_wider_than_a_cell() -> None:
     assert all(hull_diameter(table.loc[group]) <= 8.0 for group in groups)
 
 
+def test_the_hull_of_all_is_no_wider_than_a_cell() -> None:
+    """Each two of a triangle lie close enough; all three make a hull of 6 um."""
+    three = [(20, 17.9, 1.2), (20, 22.1, 1.2), (23.64, 20, 1.2)]
+    blob = [(21, 20, 5.5)]
+    assert cells_of(three, blob) == 1
+    assert cells_of(three, blob, fragment_hull_um=5.0) == 2
+
+
 def pair(a: int, b: int, **values: float) -> dict[str, float]:
     usual = {
         t.DIAMETER_A: 3.0, t.DIAMETER_B: 3.0, t.GAP: 1.0, t.HULL: 6.0, t.UNION_SOLIDITY: 0.7,

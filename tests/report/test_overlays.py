@@ -13,7 +13,7 @@ from imganalysis.errors import OutputError
 from imganalysis.report import _canvas
 from imganalysis.report._canvas import encode_png, fitted, printable, text_width
 from imganalysis.report._composite import channel_rgb, composite, display_range
-from imganalysis.report._outlines import draw_mask_edge, draw_nuclei, inner_edge
+from imganalysis.report._outlines import draw_links, draw_mask_edge, draw_nuclei, inner_edge
 from imganalysis.report._sheet import MARGIN, round_length
 from imganalysis.report.overlays import draw_overlay
 
@@ -117,6 +117,25 @@ def test_fragments_of_one_cell_are_counted_once(tmp_path, field, texts):
     )
     draw(tmp_path, {**field, "cells": cells})
     assert "good: 2" in texts
+
+
+def test_fragments_of_one_cell_are_joined_by_a_line() -> None:
+    labels = np.zeros((20, 40), np.uint32)
+    labels[8:11, 5:8], labels[8:11, 25:28], labels[15:18, 30:33] = 1, 2, 3
+    colours = np.array([[0, 0, 0], [9, 8, 7], [1, 1, 1], [2, 2, 2]], np.uint8)
+    picture = np.zeros((20, 40, 3), np.uint8)
+    draw_links(picture, labels, [[1, 2], [7, 3]], colours)
+    assert (picture[9, 6:27] == [9, 8, 7]).all()
+    picture[9, 6:27] = 0
+    assert not picture.any()  # nothing else; a label that is not there joins nothing
+
+
+def test_the_picture_shows_which_fragments_are_one_cell(tmp_path, field):
+    table = {"label": [1, 70000, 9], "phenotype": "good", "evaluable": True}
+    apart = draw(tmp_path, {**field, "cells": pd.DataFrame(table)})
+    one = draw(tmp_path, {**field, "cells": pd.DataFrame({**table, "cell_id": [1, 1, 2]})})
+    changed = (right(apart) != right(one)).any(axis=-1)
+    assert 0 < changed.sum() < 1000
 
 
 def test_a_nucleus_without_a_row_is_drawn_as_not_evaluable(tmp_path, field, texts):
