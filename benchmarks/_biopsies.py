@@ -106,8 +106,9 @@ def owners(
     cell, shared = np.zeros(top, np.intp), np.zeros(top)
     areas = np.bincount(true.ravel()), np.bincount(found.ravel())
     ids = objects.set_index(t.LABEL)[t.CELL_ID]
+    ids_of = (pairs.true_ids, pairs.found_ids)
     for k in np.argsort(pairs.shared, kind="stable"):  # of several the greatest stays
-        a, b = (int(i[n]) for i, n in zip((pairs.true_ids, pairs.found_ids), pairs.pairs[k]))
+        a, b = (int(i[n]) for i, n in zip(ids_of, pairs.pairs[k], strict=True))
         if pairs.shared[k] >= ENOUGH * min(areas[0][a], areas[1][b]):
             cell[b], shared[b] = int(ids[a]), float(pairs.shared[k])
     return cell, shared

@@ -150,7 +150,8 @@ def main() -> None:
          "value", "asked for"],
         shown,
         notes=f"Recipe {recipe.name} at its defaults, hash {fingerprint(recipe)}, "
-        f"{number} field(s) of {grid.size_px} px at {grid.pixel_um} um and {grid.planes} planes for each of the "
+        f"{number} field(s) of {grid.size_px} px at {grid.pixel_um} um and "
+        f"{grid.planes} planes for each of the "
         f"weeks {' and '.join(map(str, WEEKS))}; {max(2, number)} control field(s). AUC: peak of "
         f"{PHOTONS:g} photons per pixel and plane; F1: the recipe's photons. Positive in truth: "
         f"level at least {recipe.truth.positive_level:g} of the median. Bleed-through: 1 the "

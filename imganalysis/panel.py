@@ -130,7 +130,11 @@ class Lymphoid(Model):
 
 
 class Sheet(Model):
-    """One of many cells positive for a marker, most of which have nuclei that are not `shape`."""
+    """One of many cells positive for a marker, most of which have nuclei that are not `shape`.
+
+    Where `min_spread` is given, also one beside such a cell, if the marker beyond its ring is on
+    average at least this share of what it is in the ring: its body is no small one.
+    """
 
     kind: Literal["sheet"]
     positive: str
@@ -139,6 +143,7 @@ class Sheet(Model):
     min_neighbours: int = Field(3, ge=1)
     min_share: Fraction = 0.5
     radius_um: Positive = 20.0
+    min_spread: Positive | None = None
 
 
 class Lonely(Model):

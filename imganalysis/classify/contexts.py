@@ -248,7 +248,31 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
     worst = others_least / np.maximum(others_least + alike_most, 1)
     best = others_most / np.maximum(others_most + alike_least, 1)
     in_sheet = _surely(enough & (worst >= context.min_share), too_few | (best < context.min_share))
+    if context.min_spread is not None:
+        wide = _wide(cells, context.positive, context.min_spread)
+        beside = _surely(
+            wide & (n(sure & ((shape == NEGATIVE_CODE) | wide)) > 0),
+            ~wide | (n(possible & ((shape != POSITIVE_CODE) | wide)) == 0),
+        )
+        in_sheet = combine([in_sheet, beside], "any")
     return _all(own, in_sheet)
+
+
+def _wide(cells: _Cells, marker: str, min_spread: float) -> NDArray[np.bool_]:
+    """Find cells with as much of a marker between ring and border as a share of the ring's.
+
+    False where nearly nothing of the cell lies beyond its ring, or its areas are not known.
+    """
+    columns = [t.measure_column(marker, part, "mean") for part in ("nucleus", "ring", "cell")]
+    areas = [t.AREA, t.RING_AREA, t.CELL_AREA]
+    if any(column not in cells.table.columns for column in (*columns, *areas)):
+        return np.zeros(len(cells.table), dtype=bool)
+    means = [cells.column(column) for column in columns]
+    nucleus, ring, cell = (cells.column(column) for column in areas)
+    beyond = cell - nucleus - ring
+    light = means[2] * cell - means[0] * nucleus - means[1] * ring
+    # As a product: a ring without light has no ratio.
+    return (beyond > 0.1 * cell) & (means[1] > 0) & (light >= min_spread * means[1] * beyond)
 
 
 def _lonely(cells: _Cells, context: Lonely) -> Codes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imganalysis import tables as t
 from imganalysis.classify import evaluate_contexts
-from imganalysis.panel import Panel
+from imganalysis.panel import Panel, load_panel
 
 CALLS = {"+": t.POSITIVE, "-": t.NEGATIVE, "?": t.INDETERMINATE}
 
@@ -274,3 +274,25 @@ def test_a_flat_field_leaves_the_others_their_depth():
     assert found(table, "lymphoid") == expected
     near = table.assign(**{t.Z: table[t.Z] / 50})
     assert found(near, "lymphoid") == [True] * 6 + [False] * 6
+
+
+def test_a_wide_body_beside_another_is_in_a_sheet() -> None:
+    """Small round nuclei, two cells only: what lies beyond the ring tells."""
+    panel = load_panel("infiltrate")
+    table = pd.DataFrame(
+        {
+            t.FIELD: "f", t.Y: [10.0, 10.0, 10.0, 90.0], t.X: [10.0, 22.0, 60.0, 90.0],
+            t.DIAMETER: 7.0, t.ASPECT: 1.1, t.AREA: 40.0, t.RING_AREA: 30.0, t.CELL_AREA: 130.0,
+            "CD56_call": t.POSITIVE, "CD3_call": t.NEGATIVE, "CD56_nucleus_mean": 5.0,
+            "CD56_ring_mean": 10.0,
+            # 12, 12, 3 and 12 beyond the ring, in 60 um2
+            "CD56_cell_mean": [(200 + 300 + 60 * v) / 130 for v in (12, 12, 3, 12)],
+        }
+    )  # fmt: skip
+    found = evaluate_contexts(table, panel)["is_CD56_sheet"]
+    assert found.tolist() == [True, True, False, False]
+    sheet = panel.contexts["CD56_sheet"].model_copy(update={"min_spread": None})
+    plain = panel.model_copy(update={"contexts": {**panel.contexts, "CD56_sheet": sheet}})
+    assert not evaluate_contexts(table, plain)["is_CD56_sheet"].any()
+    narrow = table.assign(**{t.RING_AREA: 85.0})  # hardly anything beyond
+    assert not evaluate_contexts(narrow, panel)["is_CD56_sheet"].any()

@@ -82,6 +82,48 @@ def test_rings_do_not_overlap_nor_touch_another_nucleus():
     assert abs(int((ring == 7).sum()) - int((ring == 70000).sum())) <= 30
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(1.0, 1.0), (0.5, 1.3), (1.0, 0.4, 0.4), (0.3, 0.5, 0.8)]),
+    st.booleans(),
+)
+def test_rings_are_what_is_nearest_but_for_what_touches_others(seed, spacing, by_size):
+    """Whatever the pixels: within the width, outside nuclei, one pixel off every other nucleus."""
+    rng = np.random.default_rng(seed)
+    shape = (5, 8, 9) if len(spacing) == 3 else (14, 17)
+    labels = np.where(rng.random(shape) < 0.06, rng.integers(1, 6, shape), 0)
+    numbers = np.unique(labels[labels > 0])
+    widths = rng.uniform(0.6, 2.5, numbers.size) if by_size else np.full(numbers.size, 1.7)
+    ring = rings(labels, spacing, widths if by_size else 1.7)
+    expected = np.zeros(shape, int)
+    ties = np.zeros(shape, bool)
+    for number, width in zip(numbers, widths, strict=True):
+        near, tie = brute_force(labels, spacing, width)
+        expected[(near == number) & (labels == 0)] = number
+        ties |= tie
+    for axis in range(labels.ndim):
+        for step in (1, -1):
+            beside = np.roll(labels, step, axis)
+            edge = [slice(None)] * labels.ndim
+            edge[axis] = 0 if step == 1 else -1
+            beside[tuple(edge)] = 0
+            expected[(beside > 0) & (beside != expected)] = 0
+    np.testing.assert_array_equal(np.where(ties, 0, ring), np.where(ties, 0, expected))
+    assert not ring[labels > 0].any()
+
+
+def test_a_ball_in_long_voxels_has_a_shell_of_one_width():
+    spacing = (1.0, 0.25, 0.25)
+    z, y, x = np.mgrid[:21, :81, :81] * np.reshape(spacing, (3, 1, 1, 1))
+    away = np.sqrt((z - 10) ** 2 + (y - 10) ** 2 + (x - 10) ** 2)
+    labels = (away <= 3.0).astype(np.uint32)
+    assert ring_widths(labels, spacing, 3.0, 1.25, 7.5) == 1.25
+    ring = rings(labels, spacing, ring_widths(labels, spacing, 3.0, 1.25, 7.5)) > 0
+    assert away[ring].max() <= 3.0 + 1.25 + 1e-9
+    assert ring[(away > 3.6) & (away < 3.9)].all()
+
+
 def test_a_nucleus_walled_in_has_no_ring():
     labels = np.full((20, 20), 2, np.uint32)
     labels[8:12, 8:12] = 1

@@ -33,14 +33,20 @@ def test_overrides_go_over_variants() -> None:
 
 
 def test_macrophages_outside_the_nests_turn_and_nothing_moves() -> None:
-    plain = simulate_field(load_recipe(), "apoptosis", seed=3, week=1, **GRID)
     recipe = load_recipe(variants=("melanophages",))
-    other = simulate_field(recipe, "apoptosis", seed=3, week=1, **GRID)
+    plain, other = (
+        simulate_field(r, "apoptosis", seed=3, week=1, bleed_scale=0.0, keep_photons=True, **GRID)
+        for r in (load_recipe(), recipe)
+    )
     turned = other.cells["kind"] == "melanophage"
     assert 0 < turned.sum() < (plain.cells["kind"] == "macrophage").sum()
     assert set(plain.cells["kind"][turned]) == {"macrophage"}
     assert NEST not in set(other.cells["compartment"][turned])
     np.testing.assert_array_equal(plain.labels, other.labels)
+    # Before the noise, the other channels' light is the same to the last bit.
+    assert plain.photons is not None and other.photons is not None
+    apart = (plain.photons != other.photons).any(axis=(1, 2, 3))
+    assert apart.tolist() == [False, True, False]
     kept = ["MelanA_level", "casp3_level", "stage"]
     np.testing.assert_array_equal(plain.cells[~turned][kept], other.cells[~turned][kept])
 
