@@ -102,6 +102,7 @@ def test_a_tilt_takes_light_and_sharpness_at_the_sides(clean: SimulatedField) ->
     nuclei, before = (f.photons[0].mean(axis=0) for f in (seen, clean))
     middle, side = np.s_[:, 70:90], np.s_[:, :20]
     assert nuclei[middle].mean() == pytest.approx(before[middle].mean(), rel=0.1)
+    assert nuclei[side].mean() < 0.9 * before[side].mean()
     assert sharp(nuclei[side]) < 0.9 * sharp(before[side])
     assert sharp(nuclei[side]) / sharp(before[side]) < sharp(nuclei[middle]) / sharp(before[middle])
 
