@@ -113,8 +113,9 @@ def draw_links(
     colours
         (largest label + 1, 3) uint8.
     """
-    from skimage.draw import line
+    from skimage import draw
 
+    line: Any = draw.line
     for first, *others in groups:
         ends = []
         for label in (first, *others):

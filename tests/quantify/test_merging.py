@@ -201,7 +201,7 @@ def test_the_merged_centroid_decides_about_the_frame() -> None:
     frame = guard_mask((100, 120), step, 8.0)
     box = frame_box(frame, step)
     rng = np.random.default_rng(0)
-    places = [(16.5, 40.0), (15.5, 40.0), (50.0, 93.5), (50.0, 94.5)]
+    places = [(16.5, 40.0), (15.5, 40.0), (50.0, 93.45), (50.0, 93.5), (50.0, 94.5)]
     places += rng.uniform(0, [100, 120], (400, 2)).tolist()
     for y, x in places:
         py, px = int(np.floor(y + 0.5 + 1e-6)), int(np.floor(x + 0.5 + 1e-6))
