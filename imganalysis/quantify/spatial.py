@@ -78,7 +78,7 @@ def space_table(
     fields
         One row per sample field, as in ``fields.csv``.
     cells
-        Field -> one row per object with class, region and distances.
+        Field -> one row per object with class, region and distances; none without an object.
     spaces
         Field -> where its cells were looked for; a field without does not enter.
     areas
@@ -102,7 +102,7 @@ def space_table(
         group = Group(
             str(biopsy),
             panels[str(panel)],
-            [SeenField(_evaluable(cells[n]), spaces[n], i) for i, n in enumerate(names)],
+            [SeenField(_evaluable(cells.get(n)), spaces[n], i) for i, n in enumerate(names)],
             [areas.get(n) for n in names],
             frozenset(marker for label, marker in ungated if label in names),
             bool(table["tissue_mm2"].isna().any()),
@@ -121,7 +121,10 @@ def space_table(
     return out
 
 
-def _evaluable(cells: pd.DataFrame) -> pd.DataFrame:
+def _evaluable(cells: pd.DataFrame | None) -> pd.DataFrame:
+    if cells is None:  # a field without an object has no table
+        columns = [t.FIELD, t.PHENOTYPE, t.Y, t.X, t.REGION, t.BORDER_DISTANCE, t.VESSEL_DISTANCE]
+        return pd.DataFrame({name: [] for name in columns})
     return cells[cells[t.EVALUABLE].astype(bool)].reset_index(drop=True)
 
 

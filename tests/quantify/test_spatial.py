@@ -303,3 +303,19 @@ def test_densities_of_two_panels_are_averaged_by_area() -> None:
     assert row["T_per_mm2_lo"] < 1000 < row["T_per_mm2_hi"]
     one = biopsy_table(fields.head(1), Counts(called=called, uncapped=called), panels, Summary())
     assert one.iloc[0]["T_per_mm2"] == pytest.approx(3000)
+
+
+def test_a_field_without_an_object_counts_with_its_area() -> None:
+    cells, space = scattered(1, {"T": 40}, drawn=vessel())
+    table = pd.DataFrame(
+        {t.FIELD: ["f1", "empty"], "biopsy": "P01", "panel": "joint", "status": "analysed",
+         "tissue_mm2": 0.08}
+    )  # fmt: skip
+    areas = {name: region_areas(HALF, GRID, 100.0, space) for name in ("f1", "empty")}
+    found = space_table(
+        table, {"f1": cells}, {"f1": space, "empty": space}, areas, frozenset(), PANELS,
+        Space(permutations=19), Summary(),
+    )  # fmt: skip
+    row = pick(found, "density_per_mm2", class_="T", region="margin")
+    assert row["n_fields"] == 2 and row["n"] == (cells[t.REGION] == "margin").sum()
+    assert pick(found, "vessel_share", class_="T")["n_fields"] == 1
