@@ -155,7 +155,7 @@ def _three_axes(
     return deep, np.pad(steps, ((0, 0), (lack, 0)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _cross(rows: Any, steps: Any, n: int, outline: Any, keys: Any) -> int:
     """Fill `outline`, and `keys` as far as it reaches; gives how many keys there are."""
     depth, height, width = rows.shape
@@ -186,7 +186,7 @@ def _cross(rows: Any, steps: Any, n: int, outline: Any, keys: Any) -> int:
     return count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _face(ring: Any, owners: Any, around: Any, out: Any) -> None:
     depth, height, width = ring.shape
     for z in range(depth):
@@ -204,7 +204,7 @@ def _face(ring: Any, owners: Any, around: Any, out: Any) -> None:
                             break
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _border(rows: Any, star: Any, out: Any) -> None:
     depth, height, width = rows.shape
     for z in range(depth):

@@ -106,7 +106,7 @@ def biopsy_conflicts(biopsies: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFra
         Of `fail_conflicts`; those that failed are pooled too.
     """
     pairs = [str(c) for c in fields.columns if str(c).startswith(t.CONFLICTS)]
-    table = biopsies
+    table = biopsies.copy()
     for column in pairs:
         known = fields[fields[column].notna()]
         groups = known.groupby("biopsy")
