@@ -272,7 +272,8 @@ def _wide(cells: _Cells, marker: str, min_spread: float) -> NDArray[np.bool_]:
     beyond = cell - nucleus - ring
     light = means[2] * cell - means[0] * nucleus - means[1] * ring
     # As a product: a ring without light has no ratio.
-    return (beyond > 0.1 * cell) & (means[1] > 0) & (light >= min_spread * means[1] * beyond)
+    wide = (beyond > 0.1 * cell) & (means[1] > 0) & (light >= min_spread * means[1] * beyond)
+    return np.asarray(wide, np.bool_)
 
 
 def _lonely(cells: _Cells, context: Lonely) -> Codes:

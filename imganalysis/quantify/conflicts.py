@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
@@ -42,7 +43,7 @@ def conflict_counts(cells: pd.DataFrame, panels: Mapping[str, Panel]) -> pd.Data
         if not panel.conflict_pairs or not len(names):
             continue
         total = mine[t.FIELD].value_counts().reindex(names, fill_value=0)
-        columns = {}
+        columns: dict[str, pd.Series[Any]] = {}
         for pair in panel.conflict_pairs:
             both = (mine[[t.call_column(marker) for marker in pair]] == t.POSITIVE).all(axis=1)
             n = mine[t.FIELD][both].value_counts().reindex(names, fill_value=0)
@@ -77,21 +78,23 @@ def fail_conflicts(
         return fields
     wide = counts.reindex(fields[t.FIELD]).reset_index(drop=True)
     table = pd.concat([fields.drop(columns="flags"), wide, fields["flags"]], axis=1)
-    for i, name in enumerate(table[t.FIELD]):
-        panel = panels.get(table.loc[i, t.PANEL])
-        if table.loc[i, "status"] != "analysed" or panel is None or name not in counts.index:
-            continue
+    analysed = (table["status"] == "analysed").to_numpy(bool)
+    said: dict[int, str] = {}
+    for panel in panels.values():
+        mine = analysed & (table[t.PANEL] == panel.name).to_numpy(bool)
         for a, b in panel.conflict_pairs:
-            rate = table.loc[i, t.conflict_rate_column(a, b)]
-            if rate > limit:
-                table.loc[i, ["status", "reason", "message"]] = (
-                    "failed",
-                    FAILED,
-                    f"{name}: {rate:.1%} of the cells are positive for {a} and {b}, which exclude "
-                    f"each other; at most {limit:.1%} may be; look for bleed-through between the "
-                    "two channels and for merged nuclei, and check the two gates",
+            rates = table[t.conflict_rate_column(a, b)].to_numpy(np.float64, na_value=np.nan)
+            for i in np.flatnonzero(mine & (rates > limit)).tolist():
+                said.setdefault(
+                    i,
+                    f"{table[t.FIELD].iloc[i]}: {rates[i]:.1%} of the cells are positive for {a} "
+                    f"and {b}, which exclude each other; at most {limit:.1%} may be; look for "
+                    "bleed-through between the two channels and for merged nuclei, and check the "
+                    "two gates",
                 )
-                break
+    rows = list(said)
+    table.loc[rows, "status"], table.loc[rows, "reason"] = "failed", FAILED
+    table.loc[rows, "message"] = list(said.values())
     return table
 
 
@@ -117,5 +120,5 @@ def biopsy_conflicts(biopsies: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFra
             (column, n),
             (t.CONFLICT_RATES + column.removeprefix(t.CONFLICTS), rate),
         ):
-            table.insert(table.columns.get_loc("flags"), name, values.to_numpy())
+            table.insert(list(table.columns).index("flags"), name, values.to_numpy())
     return table

@@ -19,7 +19,6 @@ from imganalysis.pipeline import check_run, run_study
 from imganalysis.quantify.nearest import Distances, survival, together
 from imganalysis.quantify.spatial import space_table
 from imganalysis.quantify.window import border_distance, field_space, place_objects
-from imganalysis.records import StudyResult
 from imganalysis.settings import Settings, Summary, parse_settings
 from imganalysis.settings_space import Space
 from imganalysis.simulate import load_recipe
@@ -31,6 +30,8 @@ from imganalysis.stack import PixelSize, Stack
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from imganalysis.records import StudyResult
 
 SIDE = 320 * 0.465
 QUICK = {"output": {"overlays": False}, "space": {"permutations": 19}}
