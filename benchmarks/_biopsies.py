@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.calibrate import calibrate_study
 from imganalysis.first_half import measure_stack
+from imganalysis.io import write_stack
+from imganalysis.opening import open_study
 from imganalysis.second_half import judge
 from imganalysis.segment.scores import overlap
 from imganalysis.simulate import simulate_field
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from imganalysis.first_half import Measured
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.second_half import Judged
     from imganalysis.settings import Settings
     from imganalysis.simulate import Recipe, SimulatedField
@@ -46,15 +52,43 @@ def look(
     *,
     seed: int,
     given: bool,
+    calibration: Calibration | None = None,
     **options: Any,
 ) -> Seen:
     """Simulate a field and measure it, on its true nuclei or on those that are found."""
     field = simulate_field(recipe, panel.name, seed=seed, **options)
     nuclei = field.labels if given else None
     found = measure_stack(
-        field.stack, panel, settings, section_um=recipe.section.thickness_um, nuclei=nuclei
+        field.stack,
+        panel,
+        settings,
+        section_um=recipe.section.thickness_um,
+        nuclei=nuclei,
+        calibration=calibration,
     )
     return Seen(field, found)
+
+
+def calibrated(
+    recipe: Recipe, panel: Panel, settings: Settings, *, seed: int, number: int, **options: Any
+) -> Calibration:
+    """Calibrate by simulated single stain controls, as a run does it from files."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+
+        def put(place: str, at: int, **kind: Any) -> None:
+            path = root / f"{place}.ome.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_stack(path, simulate_field(recipe, panel.name, seed=at, **kind, **options).stack)
+
+        put("P/sample", seed)
+        for channel in panel.channels:
+            for i in range(number):
+                at = f"controls/single_stain/{channel.marker}/{i}"
+                put(at, seed + 1 + i, control="single_stain", stain=channel.marker)
+        study = open_study(root, panels=[panel.name])
+        (found,) = calibrate_study(study, settings, workers=1)
+    return found
 
 
 def judged(
@@ -78,7 +112,9 @@ def judged(
     }
     grids = {name: one.found.grid for name, one in seen.items()}
     contacts = {name: one.found.contacts for name, one in seen.items()}
-    return judge(objects, fields, grids, {panel.name: panel}, settings, contacts=contacts)
+    signs = {name: one.found.signs for name, one in seen.items()}
+    panels = {panel.name: panel}
+    return judge(objects, fields, grids, panels, settings, signs=signs, contacts=contacts)
 
 
 def with_truth(seen: Seen) -> pd.DataFrame:

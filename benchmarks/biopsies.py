@@ -4,8 +4,8 @@ With the true nuclei given, the area under the curve of every marker's default s
 true positivity, at 25 photons: the light is scaled so that the marker's peak (photons per pixel
 and plane where the dye is 1, the level of the median cell that defines the marker) is 25. With
 nuclei that are given, or found by the package's methods, F1 per class, gates from simulated
-secondary-only controls, as a run sets them. Once with the recipe's bleed-through, uncorrected,
-and once without any.
+secondary-only controls, as a run sets them. With the recipe's bleed-through, corrected by
+simulated single stain controls and uncorrected, and without any.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from _biopsies import BEST, TRUE_CELL, area_under_curve, f1_of, judged, look, with_truth
+from _biopsies import (
+    BEST,
+    TRUE_CELL,
+    area_under_curve,
+    calibrated,
+    f1_of,
+    judged,
+    look,
+    with_truth,
+)  # fmt: skip
 from _common import options, report
 
 from imganalysis import tables as t
@@ -28,10 +37,12 @@ if TYPE_CHECKING:
     import argparse
 
     from imganalysis.panel import Panel
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.simulate import Recipe
 
+CORRECTED, LEFT_IN, NONE = "corrected", "left in", "none"
 PHOTONS = 25.0
-SAMPLES, CONTROLS = 81_000, 82_000  # seeds
+SAMPLES, CONTROLS, STAINS = 81_000, 82_000, 83_000  # seeds
 WEEKS = (0, 1)
 GIVEN = "true nuclei"
 
@@ -53,7 +64,7 @@ CLASSES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
 
 
 def curves(
-    recipe: Recipe, panel: Panel, marker: str, number: int, bleed: float, size: dict[str, Any]
+    recipe: Recipe, panel: Panel, marker: str, number: int, bleed: str, size: dict[str, Any]
 ) -> list[Any]:
     """Area under the curve of a marker's default statistic, all weeks together."""
     channel = next(c for c in recipe.panels[panel.name].channels if c.marker == marker)
@@ -63,7 +74,7 @@ def curves(
         for i in range(number):
             seen = look(
                 recipe, panel, Settings(), seed=SAMPLES + i, given=True, week=week,
-                photon_scale=scale, bleed_scale=bleed, **size,
+                photon_scale=scale, bleed_scale=float(bleed != NONE), **size,
             )  # fmt: skip
             tables.append(with_truth(seen))
     cells = pd.concat(tables)
@@ -81,11 +92,13 @@ def scores(
     way: str,
     settings: Settings,
     number: int,
-    bleed: float,
+    bleed: str,
     size: dict[str, Any],
+    calibration: Calibration | None,
 ) -> list[list[Any]]:
     """F1 of the panel's classes, all weeks together."""
-    common = {"given": way == GIVEN, "bleed_scale": bleed, **size}
+    common = {"given": way == GIVEN, "bleed_scale": float(bleed != NONE), **size}
+    common |= {"calibration": calibration if bleed == CORRECTED else None}
     controls = [
         look(recipe, panel, settings, seed=CONTROLS + i, week=0, control="secondary_only", **common)
         for i in range(max(2, number))
@@ -136,10 +149,14 @@ def main() -> None:
     rows: list[list[Any]] = []
     for name in CLASSES:
         panel = load_panel(name)
-        for bleed in (1.0, 0.0):
-            rows += [curves(recipe, panel, c.marker, number, bleed, size) for c in panel.gated]
+        known = calibrated(
+            recipe, panel, ways[GIVEN], seed=STAINS, number=max(2, number), week=1, **size
+        )
+        for bleed in (CORRECTED, LEFT_IN, NONE):
+            if bleed != CORRECTED:
+                rows += [curves(recipe, panel, c.marker, number, bleed, size) for c in panel.gated]
             for way, settings in ways.items():
-                rows += scores(recipe, panel, way, settings, number, bleed, size)
+                rows += scores(recipe, panel, way, settings, number, bleed, size, known)
     grid = recipe.field.model_copy(
         update={k: v for k, v in size.items() if k in type(recipe.field).model_fields}
     )
@@ -154,9 +171,10 @@ def main() -> None:
         f"{grid.planes} planes for each of the "
         f"weeks {' and '.join(map(str, WEEKS))}; {max(2, number)} control field(s). AUC: peak of "
         f"{PHOTONS:g} photons per pixel and plane; F1: the recipe's photons. Positive in truth: "
-        f"level at least {recipe.truth.positive_level:g} of the median. Bleed-through: 1 the "
-        "recipe's, uncorrected; 0 none. An object shows the true cell with which it shares "
-        "most pixels, at least half of the smaller; further objects of a cell in fragments are "
+        f"level at least {recipe.truth.positive_level:g} of the median. Bleed-through: the "
+        "recipe's, corrected by single stain controls or left in, or none. An object shows the "
+        "true cell with which it shares most pixels, at least half of the smaller; further objects "
+        "of a cell in fragments are "
         "left out, second objects of a whole nucleus are false; unresolved cells are missed. "
         f"Calls are {'not ' if chosen.no_guard else ''}guarded against neighbours' light.",
         target=chosen.json,
