@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def look(
     **options: Any,
 ) -> Seen:
     """Simulate a field and measure it, on its true nuclei or on those that are found."""
-    field = simulate_field(recipe, panel.name, seed=seed, **options)
+    field = _simulated(recipe, panel.name, seed, tuple(sorted(options.items())))
     nuclei = field.labels if given else None
     found = measure_stack(
         field.stack,
@@ -67,6 +68,14 @@ def look(
         calibration=calibration,
     )
     return Seen(field, found)
+
+
+@lru_cache(maxsize=24)
+def _simulated(
+    recipe: Recipe, panel: str, seed: int, options: tuple[tuple[str, Any], ...]
+) -> SimulatedField:
+    """Simulate a field, or take one of the last again: each is looked at by several ways."""
+    return simulate_field(recipe, panel, seed=seed, **dict(options))
 
 
 def calibrated(

@@ -103,13 +103,15 @@ def scores(
         look(recipe, panel, settings, seed=CONTROLS + i, week=0, control="secondary_only", **common)
         for i in range(max(2, number))
     ]
-    counted, missing = [], []
+    counted, missing, gated = [], [], True
     for week in WEEKS:
         samples = [
             look(recipe, panel, settings, seed=SAMPLES + i, week=week, **common)
             for i in range(number)
         ]
-        cells = judged(samples, controls, panel, settings).cells
+        found = judged(samples, controls, panel, settings)
+        gated &= all(gate.value is not None for gate in found.gates)
+        cells = found.cells
         cells["true_group"] = cells[f"true_group_{panel.name}"]
         counted.append(cells[cells[t.EVALUABLE].astype(bool)])
         for i, seen in enumerate(samples):
@@ -120,9 +122,9 @@ def scores(
     every, lost = pd.concat(counted), pd.concat(missing)
     rows = []
     for name, (classes, asked) in CLASSES[panel.name].items():
-        found = f1_of(every, lost, classes)
-        values = [found[key] for key in ("precision", "recall", "F1")]
-        rows.append([panel.name, f"F1 {name}", way, bleed, found["n"], *values, asked])
+        score = f1_of(every, lost, classes)
+        values = [score[key] if gated else np.nan for key in ("precision", "recall", "F1")]
+        rows.append([panel.name, f"F1 {name}", way, bleed, score["n"], *values, asked])
     return rows
 
 
@@ -139,7 +141,9 @@ def main() -> None:
     chosen = options(__doc__, add)
     recipe = load_recipe()
     number = 1 if chosen.quick else chosen.fields
-    size: dict[str, Any] = {"size_px": 512, "planes": 5} if chosen.quick else {}
+    # Fields as large as the recipe's, on coarser pixels.
+    coarse = {"size_px": 512, "pixel_size_um": 0.465, "planes": 5}
+    size: dict[str, Any] = coarse if chosen.quick else {}
     guard = {"neighbours": {"guard": not chosen.no_guard}}
     ways = {GIVEN: Settings.model_validate(guard)}
     ways["network"] = Settings.model_validate({**guard, "segmentation": NetworkMethod()})
@@ -157,9 +161,8 @@ def main() -> None:
                 rows += [curves(recipe, panel, c.marker, number, bleed, size) for c in panel.gated]
             for way, settings in ways.items():
                 rows += scores(recipe, panel, way, settings, number, bleed, size, known)
-    grid = recipe.field.model_copy(
-        update={k: v for k, v in size.items() if k in type(recipe.field).model_fields}
-    )
+    names = {"pixel_size_um": "pixel_um"}
+    grid = recipe.field.model_copy(update={names.get(k, k): v for k, v in size.items()})
     shown = [["" if isinstance(v, float) and np.isnan(v) else v for v in row] for row in rows]
     report(
         "Simulated biopsies",
@@ -175,7 +178,7 @@ def main() -> None:
         "recipe's, corrected by single stain controls or left in, or none. An object shows the "
         "true cell with which it shares most pixels, at least half of the smaller; further objects "
         "of a cell in fragments are "
-        "left out, second objects of a whole nucleus are false; unresolved cells are missed. "
+        "left out, second objects of a whole nucleus are false; unresolved cells are missed; empty where a control has too few cells for a gate. "
         f"Calls are {'not ' if chosen.no_guard else ''}guarded against neighbours' light.",
         target=chosen.json,
     )  # fmt: skip

@@ -288,6 +288,8 @@ def test_densities_of_two_panels_are_averaged_by_area() -> None:
         "biopsy": "P01", "patient": "P01", "lesion": "1", "week": 1, "status": "analysed",
         "flags": "", **dict.fromkeys(t.REGION_AREAS, math.nan),
         **{f"n_{word}": 0 for word in t.EXCLUSIONS},
+        "n_objects": 400, "n_cells": 400, "n_apoptotic": 0, "fragments_per_apoptotic": math.nan,
+        "ghost_n": 0, "ghost_area_mm2": 0.0, "seen_um": 3.0, "volume_mm3": math.nan,
     }  # fmt: skip
     fields = pd.DataFrame(
         {t.FIELD: ["b", "j"], "panel": ["infiltrate", "joint"], "section": ["1", "2"],
