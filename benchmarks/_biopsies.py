@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from imganalysis.io import write_stack
 from imganalysis.opening import open_study
 from imganalysis.second_half import judge
 from imganalysis.segment.scores import overlap
+from imganalysis.settings import fingerprint
 from imganalysis.simulate import simulate_field
 
 if TYPE_CHECKING:
@@ -70,12 +70,20 @@ def look(
     return Seen(field, found)
 
 
-@lru_cache(maxsize=24)
+_KEPT: dict[tuple[Any, ...], SimulatedField] = {}
+_MOST = 24
+
+
 def _simulated(
     recipe: Recipe, panel: str, seed: int, options: tuple[tuple[str, Any], ...]
 ) -> SimulatedField:
     """Simulate a field, or take one of the last again: each is looked at by several ways."""
-    return simulate_field(recipe, panel, seed=seed, **dict(options))
+    key = (fingerprint(recipe), panel, seed, options)
+    if key not in _KEPT:
+        while len(_KEPT) >= _MOST:
+            _KEPT.pop(next(iter(_KEPT)))
+        _KEPT[key] = simulate_field(recipe, panel, seed=seed, **dict(options))
+    return _KEPT[key]
 
 
 def calibrated(
