@@ -177,9 +177,8 @@ def main() -> None:
         f"level at least {recipe.truth.positive_level:g} of the median. Bleed-through: the "
         "recipe's, corrected by single stain controls or left in, or none. An object shows the "
         "true cell with which it shares most pixels, at least half of the smaller; further objects "
-        "of a cell in fragments are "
-        "left out, second objects of a whole nucleus are false; unresolved cells are missed; empty where a "
-        "control has too few cells for a gate. "
+        "of a cell in fragments are left out, second objects of a whole nucleus are false; "
+        "unresolved cells are missed; empty where a control has too few cells for a gate. "
         f"Calls are {'not ' if chosen.no_guard else ''}guarded against neighbours' light.",
         target=chosen.json,
     )  # fmt: skip

@@ -112,8 +112,8 @@ def notes(facts: Mapping[str, Any], cells: pd.DataFrame, flags: Sequence[str]) -
         parts.append(f"edges of nuclei {sharp:.2f} per \N{MICRO SIGN}m")
     if affected is not None:
         parts.append(f"{affected} counted cells on autofluorescence")
-    parts.append(str(facts.get("projection_reason", "")))
-    lines.append("; ".join(part for part in parts if part))
+    lines += ["; ".join(parts), str(facts.get("projection_reason", ""))]
+    lines = [line for line in lines if line]
     lines.append("flags: " + (", ".join(flags) if flags else "none"))
     return lines
 
