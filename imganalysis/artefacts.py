@@ -11,8 +11,10 @@ from imganalysis import tables as t
 from imganalysis.prepare.autofluorescence import autofluorescence_mask
 from imganalysis.prepare.folds import fold_mask
 from imganalysis.prepare.pigment import pigment_mask
+from imganalysis.prepare.projection import flattened
 from imganalysis.prepare.sharpness import edge_sharpness
 from imganalysis.preparing import background_method
+from imganalysis.quantify.frame import centre_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +102,7 @@ def find_artefacts(
         Masks, tissue that is left, facts and flags.
     """
     wanted, pixel = settings.artefacts, (spacing[-2], spacing[-1])
-    images = {marker: _flat(image) for marker, image in seen.images.items()}
+    images = {marker: flattened(image) for marker, image in seen.images.items()}
     nuclei = _outlines(compartments["nucleus"])
     stain = panel.nuclei.marker
     masks: dict[str, NDArray[np.bool_]] = {}
@@ -108,7 +110,7 @@ def find_artefacts(
         masks[AUTOFLUORESCENCE] = autofluorescence_mask(images, stain, nuclei, pixel) & tissue
     blocked = np.zeros(tissue.shape, bool) if pigment is None else pigment.copy()
     if wanted.pigment and seen.transmitted is not None:
-        light = _flat(seen.transmitted)
+        light = flattened(seen.transmitted)
         blocked |= pigment_mask(light, pixel, wanted.pigment_transmission)
     sees_pigment = pigment is not None or (wanted.pigment and seen.transmitted is not None)
     if sees_pigment:
@@ -159,10 +161,6 @@ def cell_facts(objects: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
     return facts, flags
 
 
-def _flat(image: NDArray[Any]) -> NDArray[Any]:
-    return image if image.ndim == 2 else np.asarray(image.mean(axis=0))
-
-
 def _outlines(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return labels if labels.ndim == 2 else np.asarray(labels.max(axis=0))
 
@@ -191,11 +189,7 @@ def _centred(
 ) -> NDArray[np.bool_]:
     if mask is None:
         return np.zeros(len(objects), bool)
-    place = tuple(
-        np.clip(np.floor(objects[column] / step + 0.5 + 1e-6).astype(np.intp), 0, size - 1)
-        for column, step, size in zip((t.Y, t.X), pixel, mask.shape, strict=True)
-    )
-    return np.asarray(mask[place])
+    return np.asarray(mask[centre_pixels(objects, mask.shape, pixel)])
 
 
 def _clipping(
@@ -207,7 +201,7 @@ def _clipping(
     if clipped is None or not tissue.any():
         return facts, flags
     high = {m: float(part[tissue].mean()) for m, part in zip(seen.images, clipped, strict=True)}
-    low = {m: float((_flat(image)[tissue] == 0).mean()) for m, image in seen.images.items()}
+    low = {m: float((flattened(image)[tissue] == 0).mean()) for m, image in seen.images.items()}
     facts["saturated_tissue_fraction"], facts["zero_tissue_fraction"] = (
         max(high.values()),
         max(low.values()),

@@ -15,7 +15,7 @@ from imganalysis.panel_match import own_names, plain
 from imganalysis.prepare.bleedthrough import Slope, dye_slopes
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
 from imganalysis.prepare.flatfield import field_grid
-from imganalysis.prepare.projection import any_plane, apply, project
+from imganalysis.prepare.projection import any_plane, apply, flattened, project
 from imganalysis.prepare.shift import estimate_shift, move_back
 from imganalysis.reading import read_field
 
@@ -167,11 +167,7 @@ def control_picture(where: Field, panel: Panel, settings: Settings) -> ControlPi
     clipped = clipped_pixels(pixels, level)
     size = stack.pixel_size
     facts = {
-        "n_planes": stack.shape[1],
-        "projection": choice.kind,
-        "projection_first_plane": choice.z0,
-        "projection_last_plane": choice.z1 - 1,
-        "projection_reason": choice.reason,
+        **choice.facts(stack.shape[1]),
         "pixel_size_z_um": size.z,
         "pixel_size_y_um": size.y,
         "pixel_size_x_um": size.x,
@@ -197,7 +193,7 @@ def look_at_control(task: ControlTask) -> Looked:
             return Looked(where, digest, reason="no_pixel_size")
         images = seen.images
         if task.only_shift:
-            flat = {m: _flat(image) for m, image in images.items()}
+            flat = {m: flattened(image) for m, image in images.items()}
             nuclei = flat[panel.nuclei.marker]
             return Looked(
                 where,
@@ -233,10 +229,6 @@ def look_at_control(task: ControlTask) -> Looked:
         return Looked(where, reason="memory")
     except Exception:  # a control must never stop a batch; analysing it says what is wrong
         return Looked(where, reason="unexpected")
-
-
-def _flat(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return image if image.ndim == 2 else np.asarray(image.mean(axis=0), np.float32)
 
 
 def _low_level(image: NDArray[np.float32]) -> float:

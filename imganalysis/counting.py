@@ -132,18 +132,11 @@ def _limits(
     for batch, acquisition in keys.drop_duplicates().itertuples(index=False):
         rows = ((keys[t.BATCH] == batch) & (keys[t.ACQUISITION] == acquisition)).to_numpy()
         place = {"panel": panel.name, "batch": batch, "acquisition": acquisition}
-        for column in _columns(panel, marker):
+        for column in panel.channel(marker).columns:
             gate = select_gate(gates, marker, column, **place)
             rates = None if gate is None else gate.control_fpr
             out[rows] += np.nan if rates is None else rates.blank_limit
     return out
-
-
-def _columns(panel: Panel, marker: str) -> list[str]:
-    return [
-        t.measure_column(marker, measure.compartment, measure.statistic)
-        for measure in panel.channel(marker).measures
-    ]
 
 
 def _ungated(parts: Sequence[Part], gates: Sequence[Gate]) -> frozenset[tuple[str, str]]:
@@ -153,7 +146,7 @@ def _ungated(parts: Sequence[Part], gates: Sequence[Gate]) -> frozenset[tuple[st
         for name, batch, acquisition in scope.itertuples(index=False):
             place = {"panel": part.panel.name, "batch": batch, "acquisition": acquisition}
             for channel in part.panel.gated:
-                for column in _columns(part.panel, channel.marker):
+                for column in channel.columns:
                     gate = select_gate(gates, channel.marker, column, **place)
                     if gate is None or gate.value is None:
                         found.add((name, channel.marker))

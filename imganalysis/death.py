@@ -187,11 +187,7 @@ def merge_fields(
         cells[name] = numbered[name]
         if groups:
             markers = [channel.marker for channel in panel.channels]
-            needed = [
-                t.measure_column(c.marker, m.compartment, m.statistic)
-                for c in panel.gated
-                for m in c.measures
-            ]
+            needed = [column for channel in panel.gated for column in channel.columns]
             merged = merged_cells(numbered[name], markers, seen.frame_um)
             kept = {word: (merged[t.EXCLUSION] == word).to_numpy(bool) for word in KEPT}
             cells[name] = judge_cells(merged, settings.measuring, needed, kept)

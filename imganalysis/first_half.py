@@ -261,7 +261,7 @@ def _measured(
     given_back = {marker: cleaned[marker] for marker, _, s in gated if s == t.COMPENSATED}
     if given_back:
         objects = objects.merge(compensate(cells, touching, given_back), on=t.LABEL, how="left")
-    return objects, touching, [t.measure_column(*names) for names in gated]
+    return objects, touching, [column for channel in panel.gated for column in channel.columns]
 
 
 def _size_facts(

@@ -14,6 +14,7 @@ from imganalysis.panel_fractions import check_together
 from imganalysis.panel_match import choose_panel, match_channels
 from imganalysis.settings import Reading, explain
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
+from imganalysis.tables import measure_column
 
 __all__ = [
     "Channel", "Context", "FractionOf", "InRegion", "Lonely", "Lymphoid", "Match", "Measure",
@@ -82,6 +83,11 @@ class Channel(Model):
     def gated(self) -> bool:
         """Whether cells are called positive or negative for the marker."""
         return self.role in DEFAULT_MEASURES
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the measures that its gates are set on."""
+        return tuple(measure_column(self.marker, m.compartment, m.statistic) for m in self.measures)
 
 
 class Match(Model):

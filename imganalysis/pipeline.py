@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Study
 
 
@@ -205,8 +206,8 @@ def check_run(
     gates_file: Path | None = None,
     calibration_file: Path | None = None,
     overwrite: bool = False,
-) -> tuple[Gate, ...] | None:
-    """Find what would stop a run before it starts; gives the gates of the file, if any.
+) -> tuple[tuple[Gate, ...] | None, tuple[Calibration, ...]]:
+    """Find what would stop a run before it starts; gives what the two files hold.
 
     Parameters and errors are those of `run_study`.
     """
@@ -216,12 +217,13 @@ def check_run(
     check_method(settings)
     check_pairs(study.panels.values(), settings.space)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
-    check_calibration(study, settings, read_calibrations(calibration_file, study.panels))
+    given = read_calibrations(calibration_file, study.panels)
+    check_calibration(study, settings, given)
     if gates_file is None:
-        return None
+        return None, given
     gates = read_gates(gates_file, study.panels.values())
     adopt_gates(gates, (), _scopes(study))  # a gate that fits nowhere is refused here
-    return gates
+    return gates, given
 
 
 def _scopes(study: Study) -> list[tuple[str, str, str]]:
@@ -280,7 +282,7 @@ def run_study(
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
-    gates = check_run(
+    gates, given = check_run(
         study,
         out,
         settings,
@@ -292,7 +294,6 @@ def run_study(
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
         fields = [f for f in study.fields if not f.problem]
-        given = read_calibrations(calibration_file, study.panels)
         found = calibrate_study(study, settings, given, workers=workers, progress=say)
         by_scope = {calibration.scope: calibration for calibration in found}
         threads = threads_each(workers, len(fields))

@@ -11,7 +11,7 @@ from imganalysis.panel import match_channels
 from imganalysis.prepare.background import global_background, local_background
 from imganalysis.prepare.calibration import calibrate
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
-from imganalysis.prepare.projection import any_plane, apply, project
+from imganalysis.prepare.projection import any_plane, apply, flattened, project
 from imganalysis.prepare.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -100,13 +100,7 @@ def prepare_stack(
         settings.projection,
     )
     clipped = clipped_pixels(pixels, clip_level(pixels))
-    facts = {
-        "n_planes": stack.shape[1],
-        "projection": choice.kind,
-        "projection_first_plane": choice.z0,
-        "projection_last_plane": choice.z1 - 1,
-        "projection_reason": choice.reason,
-    }
+    facts = choice.facts(stack.shape[1])
     images = dict(zip(markers, apply(pixels, choice), strict=True))
     clipped = None if clipped is None else any_plane(clipped, choice)
     if calibration is not None:
@@ -139,7 +133,7 @@ def find_tissue(
     """Mark the tissue, (Y, X), by all channels."""
     if not settings.preparation.tissue:
         return np.ones(next(iter(images.values())).shape[-2:], bool)
-    flat = np.stack([image if image.ndim == 2 else image.mean(axis=0) for image in images.values()])
+    flat = np.stack([flattened(image) for image in images.values()])
     return tissue_mask(flat, spacing, settings.preparation)
 
 

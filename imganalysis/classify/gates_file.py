@@ -251,9 +251,7 @@ def _check_known(gate: Gate, panels: Sequence[Panel], place: str) -> None:
     if not mine:
         markers = ", ".join(dict.fromkeys(c.marker for c in channels)) or "none"
         raise GatesError(f"{place}: unknown marker {gate.marker}; gated markers are {markers}")
-    columns = dict.fromkeys(
-        t.measure_column(c.marker, m.compartment, m.statistic) for c in mine for m in c.measures
-    )
+    columns = dict.fromkeys(column for channel in mine for column in channel.columns)
     if gate.column != ALL and gate.column not in columns:
         raise GatesError(
             f"{place}: no gate is set on {gate.column}; the panel gates {', '.join(columns)}"

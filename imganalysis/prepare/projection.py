@@ -37,6 +37,16 @@ class ProjectionChoice:
     reason: str
     flags: tuple[str, ...] = ()
 
+    def facts(self, n_planes: int) -> dict[str, Any]:
+        """Say for ``fields.csv`` what was done to a stack of so many planes."""
+        return {
+            "n_planes": n_planes,
+            "projection": self.kind,
+            "projection_first_plane": self.z0,
+            "projection_last_plane": self.z1 - 1,
+            "projection_reason": self.reason,
+        }
+
 
 def project(
     nuclei: NDArray[Any], z_step_um: float | None, section_um: float, settings: Projection
@@ -181,3 +191,8 @@ def any_plane(mask: NDArray[np.bool_], choice: ProjectionChoice) -> NDArray[np.b
     """
     used = np.asarray(mask[:, choice.z0 : choice.z1])
     return used if choice.kind == "3d" else np.asarray(used.any(axis=1))
+
+
+def flattened(image: NDArray[Any]) -> NDArray[Any]:
+    """(Y, X) as it is; the mean over the planes of a stack that was left in 3-D."""
+    return image if image.ndim == 2 else np.asarray(image.mean(axis=0))

@@ -125,12 +125,7 @@ def evaluate(
     """
     t.require(objects, [t.Y, t.X, t.DIAMETER, t.SATURATED, *needed], source="objects")
     result = objects.copy()
-    pixel = tuple(
-        # The pixel that holds the centroid. Half pixels go up on every tile alike, with room
-        # for rounding errors, so that no cell is counted twice or not at all.
-        np.clip(np.floor(objects[column] / step + 0.5 + 1e-6).astype(np.intp), 0, size - 1)
-        for column, step, size in zip((t.Y, t.X), spacing_um[-2:], frame.shape, strict=True)
-    )
+    pixel = centre_pixels(objects, frame.shape, spacing_um)
     result[t.IN_FRAME] = frame[pixel]
     result[t.IN_TISSUE] = tissue[pixel]
     if left_out is not None:
@@ -139,6 +134,20 @@ def evaluate(
     if border is not None:
         result[list(border.columns)] = border.to_numpy()
     return judge(result, settings, needed, excluded)
+
+
+def centre_pixels(
+    objects: pd.DataFrame, shape: tuple[int, ...], spacing_um: tuple[float, ...]
+) -> tuple[NDArray[np.intp], ...]:
+    """Row and column of the pixel of a mask of that shape (Y, X) that holds each centroid.
+
+    Half pixels go up on every tile alike, with room for rounding errors, so that no cell is
+    counted twice or not at all.
+    """
+    return tuple(
+        np.clip(np.floor(objects[column] / step + 0.5 + 1e-6).astype(np.intp), 0, size - 1)
+        for column, step, size in zip((t.Y, t.X), spacing_um[-2:], shape, strict=True)
+    )
 
 
 def frame_box(
