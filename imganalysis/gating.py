@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.gates_file import adopt_gates
+from imganalysis.classify.gates_file import adopt_gates, read_gates
 from imganalysis.classify.ladder import set_gates
+from imganalysis.classify.scimap_gates import read_scimap_gates
 from imganalysis.quantify.regions import margin_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -103,3 +105,59 @@ def gating_cells(
             slim = slim.assign(**{t.MARGIN_DISTANCE: distance})
         tables.append(slim)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=wanted)
+
+
+def load_gates(
+    path: Path,
+    panels: Iterable[Panel],
+    fields: Sequence[tuple[str, str, str, str]],
+    gating: Gating,
+) -> tuple[Gate, ...]:
+    """Read a gates file of ours, or the CSV of scimap, by the file's suffix.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` is scimap's.
+    panels
+        Of the study.
+    fields
+        (field, panel, batch, acquisition) of its sample fields.
+    gating
+        Says whether a CSV holds logarithms.
+
+    Raises
+    ------
+    GatesError
+        The file is wrong.
+    """
+    if path.suffix.lower() == ".csv":
+        return read_scimap_gates(path, panels, fields, log=gating.scimap_log)
+    return read_gates(path, panels)
+
+
+def flag_mixtures(
+    biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]
+) -> pd.DataFrame:
+    """Flag the biopsies of which a gate rests on the samples themselves.
+
+    Parameters
+    ----------
+    biopsies
+        As in ``biopsies.csv``.
+    fields
+        Its sample fields, as in ``fields.csv``.
+    gates
+        Those of the study.
+    """
+    scopes = {(g.panel, g.batch, g.acquisition) for g in gates if g.method == "mixture"}
+    place = zip(*(fields[c].astype(str) for c in (t.PANEL, t.BATCH, t.ACQUISITION)), strict=True)
+    guessed = np.array([key in scopes for key in place], dtype=bool)
+    named = set(fields[t.BIOPSY][guessed & (fields["status"] == "analysed").to_numpy()])
+    if not named:
+        return biopsies
+    flags = [
+        ";".join([*([words] if words else []), "mixture_gate"]) if name in named else words
+        for name, words in zip(biopsies[t.BIOPSY], biopsies["flags"], strict=True)
+    ]
+    return biopsies.assign(flags=flags)
