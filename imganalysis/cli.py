@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imganalysis.cli_evaluate import evaluate
+from imganalysis.cli_gate import gate
 from imganalysis.cli_options import (
     DeviceOption,
     DiameterOption,
@@ -47,6 +48,7 @@ app.add_typer(panel_app, name="panel")
 app.command()(segment)
 app.command()(evaluate)
 app.command()(train)
+app.command()(gate)
 
 PanelOption = Annotated[
     list[str] | None,
@@ -194,7 +196,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     panel: PanelOption = None,
     gates: Annotated[
-        Path | None, typer.Option(help="Gates file; without it gates come from the controls.")
+        Path | None, typer.Option(help="Gates file, or scimap's CSV; else the ladder sets them.")
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")

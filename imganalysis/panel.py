@@ -18,7 +18,7 @@ from imganalysis.tables import measure_column
 
 __all__ = [
     "Channel", "Context", "FractionOf", "InRegion", "Lonely", "Lymphoid", "Match", "Measure",
-    "Panel", "Phenotype", "Region", "Shape", "Sheet", "Variant", "builtin_panels",
+    "Panel", "Phenotype", "Reference", "Region", "Shape", "Sheet", "Variant", "builtin_panels",
     "check_panel", "check_together", "choose_panel", "load_panel", "markers_needed",
     "match_channels", "panel_notes", "panel_path",
 ]  # fmt: skip
@@ -53,6 +53,24 @@ DEFAULT_MEASURES: dict[str, tuple[Measure, ...]] = {
 """What a gate is set on where the panel does not say: by the channel's role."""
 
 
+class Reference(Model):
+    """Cells of the samples that cannot be positive for a marker: one of the two kinds.
+
+    Either those positive for a marker that excludes it, or those outside the tumour as a person
+    outlined it, by at least `distance_um`.
+    """
+
+    positive_for: tuple[str, ...] = ()
+    outside_region: bool = False
+    distance_um: NotNegative = 25.0
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Reference:
+        if bool(self.positive_for) == self.outside_region:
+            raise ValueError("give either positive_for, with markers, or outside_region: true")
+        return self
+
+
 class Channel(Model):
     """One channel of a stack and the marker it shows."""
 
@@ -64,6 +82,7 @@ class Channel(Model):
     emission_nm: Positive | None = None
     role: Literal["nuclei", "lineage", "state", "transmitted", "ignore"] = "lineage"
     measures: tuple[Measure, ...] = ()
+    reference: Reference | None = None  # cells of the samples that must be negative
     colour: str = Field("white", pattern=COLOUR)
     cycle: int = Field(1, ge=1)  # of staining; dyes of different cycles never meet
     sensitivity: Fraction | None = None  # of the stain, with its origin, for Rogan-Gladen

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imganalysis.errors import PanelError, SpectralClashError
 from imganalysis.panel_fractions import check_fractions
 from imganalysis.panel_match import own_names, plain
+from imganalysis.panel_reference import check_references
 from imganalysis.tables import UNRESOLVED
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def check_panel(panel: Panel, *, source: str = "") -> None:
         _check_contexts(panel)
         _check_rows(panel)
         _check_table(panel)
+        check_references(panel)
         check_fractions(panel)
     except PanelError as error:
         raise PanelError(where + error.message) from None

@@ -17,13 +17,14 @@ from imganalysis import tables as t
 from imganalysis.annotations import drawn_masks
 from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
 from imganalysis.calibration_file import read_calibrations, write_calibrations
-from imganalysis.classify.gates_file import adopt_gates, read_gates, write_gates
+from imganalysis.classify.gates_file import adopt_gates, write_gates
 from imganalysis.control_fields import UNMEASURED, control_picture
 from imganalysis.death import with_numbers
 from imganalysis.engine import run_tasks, threads_each
 from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
+from imganalysis.gating import flag_mixtures, load_gates
 from imganalysis.io import file_hash
 from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quality import flag_focus
@@ -180,7 +181,7 @@ def analyse_study(
         no_negatives=judged.no_negatives,
         counting=settings.counting,
     )
-    biopsies = biopsy_conflicts(biopsies, samples)
+    biopsies = flag_mixtures(biopsy_conflicts(biopsies, samples), samples, judged.gates)
     cells = {
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()
@@ -221,7 +222,8 @@ def check_run(
     check_calibration(study, settings, given)
     if gates_file is None:
         return None, given
-    gates = read_gates(gates_file, study.panels.values())
+    fields = [(f.name, f.panel, f.batch, f.acquisition) for f in study.samples if f.panel]
+    gates = load_gates(gates_file, study.panels.values(), fields, settings.gating)
     adopt_gates(gates, (), _scopes(study))  # a gate that fits nowhere is refused here
     return gates, given
 

@@ -36,10 +36,11 @@ SPACE = "space.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
+GATE_FIGURES = "gates"
 DEATH = "death"
 NAMES = (
     BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
-    OVERLAYS, QC, RUN,
+    OVERLAYS, QC, GATE_FIGURES, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"

@@ -11,12 +11,13 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
-from imganalysis.classify.gates import gates_from_controls, scale_gates
-from imganalysis.classify.gates_file import adopt_gates
+from imganalysis.classify.gates import scale_gates
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
+from imganalysis.classify.soft import positive_probabilities
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
+from imganalysis.gating import GATE_CONTROLS, study_gates
 from imganalysis.guarding import free_rings, guarded_calls
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
     from imganalysis.settings import Settings
-
-GATE_CONTROLS = ("secondary_only", "isotype")
-"""Roles of the controls that show what a marker's channel holds without the marker."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,10 @@ def judge(
     controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
     places = fields[role == SAMPLE].reset_index(drop=True)
     names = pd.Index(places[t.FIELD])
-    used = gates_from_controls(controls, places, panels, settings.gating, **stamp)
-    if gates is not None:
-        used = adopt_gates(gates, used, scopes)
+    drawn = outlined(spaces or {})
+    used = study_gates(
+        controls, objects, places, panels, settings.gating, drawn, gates, scopes, **stamp
+    )
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
     parts, unmerged = [], []
     for name, panel in panels.items():
@@ -225,7 +224,8 @@ def _classified(
         calls = call_cells(cells, panel, gates, band)
         free = free_rings(pd.concat([cells, calls], axis=1), contacts, panel, settings.neighbours)
         cells = pd.concat([cells, free], axis=1)
-    called = pd.concat([cells, guarded_calls(cells, panel, gates, band)], axis=1)
+    soft = positive_probabilities(cells, panel, gates)
+    called = pd.concat([cells, guarded_calls(cells, panel, gates, band), soft], axis=1)
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
     regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
     regions |= known

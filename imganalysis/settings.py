@@ -14,6 +14,7 @@ from imganalysis.settings_artefacts import Artefacts
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 from imganalysis.settings_calibration import Calibrating
 from imganalysis.settings_counting import Counting
+from imganalysis.settings_gating import Ladder
 from imganalysis.settings_neighbours import Neighbours
 from imganalysis.settings_space import Space
 from imganalysis.stack import PLAUSIBLE_UM
@@ -140,6 +141,12 @@ class Gating(Model):
     )
     sensitivity_factors: tuple[Positive, Positive] = Field(
         (0.8, 1.25), title="Gate sensitivity", description="factors at which results are repeated"
+    )
+    ladder: Ladder = Ladder()
+    scimap_log: bool = Field(
+        True,
+        title="scimap's logarithm",
+        description="a gates CSV holds log1p of grey levels, as scimap's rescale(log=True) wants",
     )
 
 

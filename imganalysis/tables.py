@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from imganalysis.errors import OutputError, TableError
 from imganalysis.words import EXCLUSIONS as EXCLUSIONS
 from imganalysis.words import FLAGS as FLAGS
+from imganalysis.words import GATE_FLAGS as GATE_FLAGS
+from imganalysis.words import GATE_REASONS as GATE_REASONS
 from imganalysis.words import REASONS as REASONS
 
 if TYPE_CHECKING:
@@ -165,6 +167,11 @@ def measure_column(marker: str, compartment: str, statistic: str) -> str:
 def call_column(marker: str) -> str:
     """Name of the column of a marker's calls."""
     return f"{marker}_call"
+
+
+def probability_column(marker: str) -> str:
+    """Name of the column of the probability that a cell is positive for a marker."""
+    return f"{marker}_probability"
 
 
 def ghost_column(marker: str) -> str:

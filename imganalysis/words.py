@@ -24,8 +24,10 @@ FLAGS: dict[str, str] = {
     "low_count": "fewer cells or fields than pathologists count",
     "below_LoD": "the interval reaches down to what false calls alone would give; of another "
     "fraction than the endpoint with its name in front, as in `FRACTION:below_LoD`",
-    "lod_unknown": "a gate from a file, by hand or from one control field has no limit of blank, "
-    "so that `below_LoD` cannot be told",
+    "lod_unknown": "a gate that is not from two or more control fields has no limit of blank, so "
+    "that `below_LoD` cannot be told",
+    "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "
+    "to be negative",
     "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
@@ -86,3 +88,41 @@ REASONS: dict[str, str] = {
 }
 """Fixed words in the column ``reason`` of biopsies.csv, after the name of the value, and of
 space.csv."""
+
+GATE_REASONS: dict[str, str] = {
+    "no_control": "no secondary-only or isotype control of the panel; add one of the same batch "
+    "and acquisition",
+    "control_elsewhere": "the panel's controls are of another batch or acquisition only; image "
+    "one with these samples, or correct the manifest",
+    "control_clipped": "every field of the control is clipped; image one with other gain or offset",
+    "control_too_few_cells": "fewer control cells than `min_control_cells`; image more fields "
+    "of it",
+    "control_no_signal": "the control's percentile is not above 0; look whether it is a "
+    "blank image",
+    "no_reference": "the panel names no reference for the marker",
+    "reference_not_gated": "the marker that shows the reference cells has no gate from a control "
+    "or a person; give it one",
+    "reference_not_outlined": "no tumour is outlined, so that no cell is known to lie outside; "
+    "outline it",
+    "reference_too_few_cells": "fewer reference cells than `min_reference_cells`",
+    "reference_no_signal": "the limit of the reference cells is not above 0",
+    "samples_clipped": "every field of the samples is clipped, so that they tell of no population",
+    "mixture_too_few_cells": "fewer cells than `min_cells`",
+    "mixture_one_population": "one population describes the cells as well as two: all negative or "
+    "all positive, which only a control can tell",
+    "mixture_overlap": "two populations that are not apart",
+    "mixture_weight": "one of the two populations holds hardly a cell, or nearly all",
+    "mixture_far_from_others": "the two populations part elsewhere than where the control or the "
+    "reference says; look at the figure",
+    "switched_off": "the settings let no rung of the ladder set a gate",
+}
+"""Why a rung of the ladder, or all of them, set no gate, and what to do."""
+
+GATE_FLAGS: dict[str, str] = {
+    "rungs_disagree": "gates of two rungs differ by more than `max_ratio`; look at the figure",
+    "all_positive": "nearly every cell of the samples reaches the gate: every cell positive, or a "
+    "fault of the stain; look for cells that must be negative",
+    "all_negative": "no more cells reach the gate than false calls give: a marker that is absent, "
+    "or a stain that failed; look at a tissue that has it",
+}
+"""What speaks against a gate, in its `flags`."""

@@ -45,11 +45,31 @@ def call(values: ArrayLike, gate: ArrayLike, band: ArrayLike = 0.0) -> NDArray[n
     array
         (N,) uint8, index into `CALL_WORDS`.
     """
-    x, g, b = (np.asarray(a, dtype=np.float64) for a in (values, gate, band))
-    codes = np.full(np.broadcast_shapes(x.shape, g.shape, b.shape), UNKNOWN_CODE, dtype=np.uint8)
+    g, b = (np.asarray(a, dtype=np.float64) for a in (gate, band))
+    return call_between(values, g * (1 - b), g * (1 + b))
+
+
+def call_between(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.uint8]:
+    """Call cells by where calls change, as `Gate.limits` gives it.
+
+    Parameters
+    ----------
+    values
+        (N,) statistic of the marker; NaN is indeterminate.
+    low, high
+        Negative under the first, positive from the second on, indeterminate between; one for
+        all, or (N,); NaN is no gate: indeterminate.
+
+    Returns
+    -------
+    array
+        (N,) uint8, index into `CALL_WORDS`.
+    """
+    x, a, b = (np.asarray(v, dtype=np.float64) for v in (values, low, high))
+    codes = np.full(np.broadcast_shapes(x.shape, a.shape, b.shape), UNKNOWN_CODE, dtype=np.uint8)
     # Comparisons with NaN are false, so what is unknown stays unknown.
-    codes[np.broadcast_to(x < g * (1 - b), codes.shape)] = NEGATIVE_CODE
-    codes[np.broadcast_to(x >= g * (1 + b), codes.shape)] = POSITIVE_CODE
+    codes[np.broadcast_to(x < a, codes.shape)] = NEGATIVE_CODE
+    codes[np.broadcast_to(x >= b, codes.shape)] = POSITIVE_CODE
     return codes
 
 
@@ -158,16 +178,16 @@ def call_cells(
         calls = []
         for measure in channel.measures:
             column = t.measure_column(channel.marker, measure.compartment, measure.statistic)
-            value, width = np.full(len(keys), np.nan), np.zeros(len(keys))
+            low, high = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
             for i, (batch, acquisition) in enumerate(keys):
                 gate = select_gate(
                     gates, channel.marker, column,
                     panel=panel.name, batch=batch, acquisition=acquisition,
                 )  # fmt: skip
-                if gate is not None and gate.value is not None:
-                    value[i], width[i] = gate.value, gate.band_or(band)
+                if gate is not None:
+                    low[i], high[i] = gate.limits(band)
             values = measure_values(cells, channel.marker, measure)
-            calls.append(call(values, value[group], width[group]))
+            calls.append(call_between(values, low[group], high[group]))
         out[t.call_column(channel.marker)] = call_words(combine(calls))
     return pd.DataFrame(out, index=cells.index)
 

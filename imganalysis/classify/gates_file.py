@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from imganalysis import tables as t
-from imganalysis.classify.gates import ALL, FormerGate, Gate, select_gate
+from imganalysis.classify.gate_parts import FormerGate
+from imganalysis.classify.gates import ALL, COMPUTED, Gate, select_gate
 from imganalysis.errors import GatesError
 from imganalysis.settings import explain
 
@@ -92,7 +93,7 @@ def adopt_gates(
     given
         From a gates file, or set by hand.
     computed
-        One per panel, batch, acquisition and column, from `gates_from_controls`.
+        One per panel, batch, acquisition and column, from `set_gates`.
     places
         Further (panel, batch, acquisition) that the study has, for which no gate was computed:
         those of fields that failed.
@@ -131,25 +132,29 @@ def change_gate(old: Gate, new: Gate) -> Gate:
     Returns
     -------
     Gate
-        Where the new gate says of a control what the old one says too, the old one with the
-        new one's `band`. Else the new value, band, user, time and version, with the method
-        ``file`` where the new gate has that, otherwise ``manual``. Percentile, n, standard
-        error, false positives and sources, which speak of a control's gate, are then dropped.
-        User, time and version of a gate that only claims to be a control's are not those of
-        its value; it takes those of the old gate.
+        Where the new gate says of a rung of the ladder what the old one says too, the old one
+        with the new one's `band`. Else the new value, band, user, time, version and note, with
+        the method ``file`` where the new gate has that, otherwise ``manual``. What speaks of a
+        rung's gate (percentile, n, standard error, false positives, distributions, sources,
+        flags) is then dropped; what every rung says stays in `alternatives`. User, time and
+        version of a gate that only claims to be a rung's are not those of its value; it takes
+        those of the old gate.
     """
     history = tuple(dict.fromkeys((*old.previous, *new.previous)))
     band = {"band": new.band}
     same = _same_value(old, new) and old.method == new.method
-    if same and old.method == "control_percentile":
+    if same and old.method in COMPUTED:
         return old.model_copy(update={**band, "previous": history})
-    if not same:
+    # What a run computes again is the same entry, though the time is another.
+    known = any(f.method == old.method and _same_value(f, old) for f in history)
+    if not same and not (known and old.method not in ("file", "manual")):
         former = FormerGate(
             value=old.value,
             method=old.method,
             user=old.user,
             time=old.time,
             version=old.version,
+            note=old.note,
         )
         history = (*history, former)
     stamp = new if new.method in ("file", "manual") else old
@@ -164,6 +169,8 @@ def change_gate(old: Gate, new: Gate) -> Gate:
         unit=old.unit,
         method="file" if new.method == "file" else "manual",
         **band,
+        note=stamp.note if new.method in ("file", "manual") else "",
+        alternatives=old.alternatives,
         previous=history,
         user=stamp.user,
         time=stamp.time,
@@ -171,7 +178,7 @@ def change_gate(old: Gate, new: Gate) -> Gate:
     )
 
 
-def _same_value(a: Gate, b: Gate) -> bool:
+def _same_value(a: Gate | FormerGate, b: Gate | FormerGate) -> bool:
     if a.value is None or b.value is None:
         return a.value is b.value
     # Room for another machine's last digit, which nobody edits.

@@ -19,7 +19,7 @@ from imganalysis.classify import (
     select_gate,
     write_gates,
 )
-from imganalysis.classify.gates import false_positives, quantile_se
+from imganalysis.classify.rung_control import false_positives, quantile_se
 from imganalysis.errors import GatesError, TableError
 from imganalysis.panel import Panel
 from imganalysis.settings import Gating
@@ -119,8 +119,9 @@ def test_without_a_control_there_is_no_gate_and_no_call():
     controls = stained(background(2000, 2), batch="1")
     gates = control_gates(controls, samples)
     assert [(g.batch, g.method, g.value, g.reason) for g in gates] == [
-        ("2", "none", None, "no_control")
+        ("2", "none", None, "control_elsewhere")
     ] * 2
+    assert gates[0].note == "controls of this panel are of batch 1, acquisition x"
     calls = call_cells(samples, PANEL, gates, 0.15)
     assert (calls == t.INDETERMINATE).all(axis=None)
     empty = control_gates(controls.iloc[:0], samples)

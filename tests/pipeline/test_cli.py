@@ -98,7 +98,7 @@ def test_every_column_is_documented(results: Path) -> None:
         table = pd.read_csv(results / name, keep_default_na=False, dtype=str)
         words = {word for text in table["flags"] for word in text.split(";") if word}
         assert {word.rpartition(":")[2] for word in words} <= set(t.FLAGS)
-    built = ("_nucleus_", "_ring_", "_cell_", "_max_", "_call", "is_", "_dominance")
+    built = ("_nucleus_", "_ring_", "_cell_", "_max_", "_call", "is_", "_dominance", "_probability")
     plain = [c for c in cells.columns if not any(part in c for part in built)]
     assert set(plain) <= set(t.CELL_COLUMNS)
     assert set(cells[t.EXCLUSION]) <= {"", *t.EXCLUSIONS}

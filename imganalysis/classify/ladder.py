@@ -1,0 +1,302 @@
+"""The ladder of gates: what each rung says, and the first one that holds sets the gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imganalysis import tables as t
+from imganalysis.classify.calls import POSITIVE_CODE, call_between, measure_values
+from imganalysis.classify.gate_parts import Source, Verdict
+from imganalysis.classify.gates import Gate, select_gate
+from imganalysis.classify.rung_control import control_rung
+from imganalysis.classify.rung_mixture import mixture_rung
+from imganalysis.classify.rung_reference import reference_rung
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Channel, Measure, Panel
+    from imganalysis.settings import Gating
+
+    Place = tuple[str, str, str]
+    Found = tuple[Verdict, dict[str, Any]]
+
+TRUSTED = ("control_percentile", "manual", "file")
+"""Methods of the gates that may show the reference cells of another marker: a gate that rests on
+the samples themselves would be a guess under a guess."""
+
+MOST, ENOUGH_CELLS = 0.95, 100
+"""Share of the samples from which on all count as positive, where so many cells tell."""
+
+
+def gates_from_controls(
+    controls: pd.DataFrame,
+    samples: pd.DataFrame,
+    panels: Mapping[str, Panel],
+    gating: Gating,
+    *,
+    hashes: Mapping[str, str] | None = None,
+    user: str = "",
+    time: str = "",
+    version: str = "",
+) -> tuple[Gate, ...]:
+    """Set gates from cells that cannot be positive, and from nothing else.
+
+    As `set_gates` without the samples' cells: the first rung of the ladder alone.
+
+    Parameters
+    ----------
+    controls
+        One row per cell of the secondary-only and isotype controls, with the columns ``field``,
+        ``panel``, ``batch``, ``acquisition`` and the measures.
+    samples
+        Says with ``panel``, ``batch`` and ``acquisition`` which gates are needed.
+    panels
+        By name.
+    gating
+        Percentile, fewest control cells, indeterminate band.
+    hashes
+        Field -> hash of its input, for the record.
+    user, time, version
+        For the record.
+
+    Raises
+    ------
+    TableError
+        A column is missing.
+    """
+    return set_gates(
+        controls, samples, panels, gating, hashes=hashes, user=user, time=time, version=version
+    )
+
+
+def set_gates(
+    controls: pd.DataFrame,
+    samples: pd.DataFrame,
+    panels: Mapping[str, Panel],
+    gating: Gating,
+    *,
+    cells: Mapping[str, pd.DataFrame] | None = None,
+    given: Sequence[Gate] = (),
+    hashes: Mapping[str, str] | None = None,
+    user: str = "",
+    time: str = "",
+    version: str = "",
+) -> tuple[Gate, ...]:
+    """Climb the ladder for every gate that the samples need.
+
+    One gate per panel, batch, acquisition, marker and measure, never per field: of the first
+    rung of ``gating.ladder.rungs`` that holds, with what every rung says beside it. Where none
+    holds, the gate has the method ``none`` and the reason of the first.
+
+    Parameters
+    ----------
+    controls
+        One row per cell of the secondary-only and isotype controls, with the columns ``field``,
+        ``panel``, ``batch``, ``acquisition`` and the measures. The percentile (linear
+        interpolation) of the evaluable ones of a scope is its gate.
+    samples
+        Says with ``panel``, ``batch`` and ``acquisition`` which gates are needed.
+    panels
+        By name.
+    gating
+        Settings of the ladder.
+    cells
+        Panel -> one row per cell of its sample fields, columns as of `controls`, and
+        ``margin_distance_um`` to outlined tumours where a reference lies outside them. Without
+        it the samples tell nothing, and the control alone sets gates.
+    given
+        Gates that somebody set; they may show the reference cells of another marker.
+    hashes
+        Field -> hash of its input, for the record.
+    user, time, version
+        For the record.
+
+    Returns
+    -------
+    tuple of Gate
+        Sorted by panel, batch and acquisition; markers in the panel's order.
+
+    Raises
+    ------
+    TableError
+        A column is missing.
+    GatesError
+        Two given gates fit equally well.
+    """
+    scope = [t.PANEL, t.BATCH, t.ACQUISITION]
+    t.require(samples, scope, source="sample cells")
+    t.require(controls, [*scope, t.FIELD], source="control cells")
+    controls = _evaluable(controls)
+    wanted = samples[scope].astype(str).drop_duplicates().sort_values(scope)
+    record = {"user": user, "time": time, "version": version}
+    valued = [gate for gate in given if gate.value is not None]
+    gates: list[Gate] = []
+    for name, batch, acquisition in wanted.itertuples(index=False):
+        place = (str(name), str(batch), str(acquisition))
+        mine = None if cells is None else _of_scope(cells[name], place)
+        here = _Scope(panels[name], place, controls, mine, gating, valued, hashes or {}, record)
+        gates += here.gates()
+    return tuple(gates)
+
+
+class _Scope:
+    """The gates of one panel, batch and acquisition."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        place: Place,
+        controls: pd.DataFrame,
+        cells: pd.DataFrame | None,
+        gating: Gating,
+        given: Sequence[Gate],
+        hashes: Mapping[str, str],
+        record: dict[str, str],
+    ) -> None:
+        self.panel, self.place, self.gating = panel, place, gating
+        self.controls, self.given, self.hashes, self.record = controls, given, hashes, record
+        self.clipped = False
+        if cells is not None:
+            usable = _comparable(cells)
+            self.clipped = len(cells) > 0 and usable.empty
+            cells = usable
+        self.cells = cells
+        self.values: dict[str, NDArray[np.float64]] = {}
+
+    def gates(self) -> list[Gate]:
+        first: dict[str, Found] = {}
+        pairs = [(c, m, column) for c in self.panel.gated for m, column in _measures(c)]
+        for channel, measure, column in pairs:
+            if self.cells is not None:
+                self.values[column] = measure_values(self.cells, channel.marker, measure)
+            first[column] = control_rung(
+                self.controls, channel.marker, measure, self.gating, self.place,
+                self.values.get(column),
+            )  # fmt: skip
+        return [self._gate(channel, column, first) for channel, _, column in pairs]
+
+    def _gate(self, channel: Channel, column: str, first: Mapping[str, Found]) -> Gate:
+        found: dict[str, Found] = {"control_percentile": first[column]}
+        if self.cells is not None:
+            found["reference"] = self._reference(channel, column, first)
+            found["mixture"] = self._mixture(column, found)
+        allowed = [r for r in self.gating.ladder.rungs if r in found]
+        if self.cells is None:
+            allowed = ["control_percentile"]
+        verdicts = tuple(verdict for verdict, _ in found.values())
+        gate: dict[str, Any] = {
+            "marker": channel.marker,
+            "column": column,
+            **dict(zip(("panel", "batch", "acquisition"), self.place, strict=True)),
+            **self.record,
+            "alternatives": verdicts if self.cells is not None else (),
+        }
+        best = next((rung for rung in allowed if found[rung][0].holds), None)
+        if best is None:
+            verdict = found[allowed[0]][0] if allowed else None
+            said = {"reason": "switched_off"} if verdict is None else {
+                "reason": verdict.reason, "note": verdict.note, "n": verdict.n,
+            }  # fmt: skip
+            return Gate(**gate, **said, method="none", sources=self._sources("control_percentile"))
+        verdict, extra = found[best]
+        gate |= {"method": best, "value": verdict.value, "se": verdict.se, "n": verdict.n}
+        gate |= {"sources": self._sources(best), "flags": self._flags(verdicts, verdict, column)}
+        return Gate(**gate, **extra)
+
+    def _reference(self, channel: Channel, column: str, first: Mapping[str, Found]) -> Found:
+        reference = channel.reference
+        if reference is None or self.cells is None:
+            return Verdict(rung="reference", reason="no_reference"), {}
+        if self.clipped:
+            return Verdict(rung="reference", reason="samples_clipped"), {}
+        chosen = np.zeros(len(self.cells), dtype=bool)
+        for marker in reference.positive_for:
+            positive = self._positive(self.panel.channel(marker), first)
+            if positive is None:
+                note = f"{marker} has no gate here from a control or a person"
+                return Verdict(rung="reference", reason="reference_not_gated", note=note), {}
+            chosen |= positive
+        if reference.outside_region:
+            if t.MARGIN_DISTANCE not in self.cells.columns:
+                return Verdict(rung="reference", reason="reference_not_outlined"), {}
+            away = self.cells[t.MARGIN_DISTANCE].to_numpy(dtype=np.float64)
+            if np.isnan(away).all():
+                return Verdict(rung="reference", reason="reference_not_outlined"), {}
+            chosen |= away > reference.distance_um
+        return reference_rung(self.values[column][chosen], self.gating.ladder)
+
+    def _positive(self, other: Channel, first: Mapping[str, Found]) -> NDArray[np.bool_] | None:
+        """Cells positive for another marker; None where its gates cannot be trusted with that."""
+        panel, batch, acquisition = self.place
+        positive = np.zeros(0 if self.cells is None else len(self.cells), dtype=bool)
+        for column in other.columns:
+            where = {"panel": panel, "batch": batch, "acquisition": acquisition}
+            gate = select_gate(self.given, other.marker, column, **where)
+            verdict = first[column][0]
+            if gate is None and verdict.holds and "control_percentile" in self.gating.ladder.rungs:
+                gate = Gate(marker=other.marker, value=verdict.value, method="control_percentile")
+            if gate is None or gate.method not in TRUSTED:
+                return None
+            low, high = gate.limits(self.gating.indeterminate_band)
+            positive |= call_between(self.values[column], low, high) == POSITIVE_CODE
+        return positive
+
+    def _mixture(self, column: str, found: Mapping[str, Found]) -> Found:
+        if self.clipped:
+            return Verdict(rung="mixture", reason="samples_clipped"), {}
+        others = {r: v.value for r, (v, _) in found.items() if v.value is not None and v.holds}
+        return mixture_rung(self.values[column], self.gating.ladder, others)
+
+    def _flags(self, verdicts: Sequence[Verdict], chosen: Verdict, column: str) -> tuple[str, ...]:
+        flags = []
+        said = [v.value for v in verdicts if v.value is not None]
+        if max(said) > self.gating.ladder.max_ratio * min(said):
+            flags.append("rungs_disagree")
+        values = self.values.get(column)
+        if values is None or chosen.rung == "mixture":
+            return tuple(flags)
+        values = values[np.isfinite(values)]
+        if values.size >= ENOUGH_CELLS and chosen.value is not None:
+            share = float((values >= chosen.value).mean())
+            if share >= MOST:
+                flags.append("all_positive")
+            elif share <= 2 * (1 - self.gating.control_percentile / 100):
+                flags.append("all_negative")
+        return tuple(flags)
+
+    def _sources(self, rung: str) -> tuple[Source, ...]:
+        if self.cells is None or rung == "control_percentile":
+            table = _of_scope(self.controls, self.place)
+        else:
+            table = self.cells
+        fields = sorted(str(name) for name in table[t.FIELD].unique())
+        return tuple(Source(field=name, hash=self.hashes.get(name, "")) for name in fields)
+
+
+def _measures(channel: Channel) -> list[tuple[Measure, str]]:
+    return list(zip(channel.measures, channel.columns, strict=True))
+
+
+def _of_scope(cells: pd.DataFrame, place: Place) -> pd.DataFrame:
+    here = np.ones(len(cells), dtype=bool)
+    for column, wanted in zip((t.PANEL, t.BATCH, t.ACQUISITION), place, strict=True):
+        here &= (cells[column].astype(str) == wanted).to_numpy(dtype=bool)
+    return _evaluable(cells[here])
+
+
+def _evaluable(cells: pd.DataFrame) -> pd.DataFrame:
+    if t.EVALUABLE not in cells.columns:
+        return cells
+    return cells[cells[t.EVALUABLE].astype(bool)]
+
+
+def _comparable(cells: pd.DataFrame) -> pd.DataFrame:
+    if t.COMPARABLE not in cells.columns:
+        return cells
+    return cells[cells[t.COMPARABLE].astype(bool)]

@@ -1,0 +1,122 @@
+"""The command `imganalysis gate`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - read by typer
+from typing import Annotated
+
+import typer
+
+
+def gate(
+    results: Annotated[Path, typer.Argument(help="Folder of results of imganalysis run.")],
+    gates: Annotated[
+        Path | None,
+        typer.Option(help="Look at the gates of this file (JSON, or scimap's CSV) instead."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the figures; RESULTS/gates, or FILE_figures, by default.",
+        ),
+    ] = None,
+    figures: Annotated[bool, typer.Option(help="Draw a figure per marker.")] = True,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the table as JSON.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")
+    ] = None,
+    scimap: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the gates as scimap's CSV, one column per field."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="MARKER=VALUE", help="Set a gate by hand, in grey levels; repeatable."
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; needed with --set.")] = "",
+    panel: Annotated[str | None, typer.Option(help="Set the gate of this panel only.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Of this staining batch only.")] = None,
+    acquisition: Annotated[str | None, typer.Option(help="Of this acquisition only.")] = None,
+    column: Annotated[str | None, typer.Option(help="On this column, of several.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Gates file that --set adds to; RESULTS/gates_by_hand.json by default.",
+        ),
+    ] = None,
+) -> None:
+    """Show each gate of a run, and what every rung of the ladder says of it.
+
+    No image is read and no result changed. A gate set with --set goes into a gates file of its
+    own, with its reason and what it was before; imganalysis run --gates FILE then uses it.
+    """
+    from imganalysis.classify.gates import Gate
+    from imganalysis.classify.gates_file import write_gates
+    from imganalysis.classify.scimap_gates import write_scimap_gates
+    from imganalysis.errors import SettingsError
+    from imganalysis.gate_changes import parse_change, set_by_hand
+    from imganalysis.gate_review import review_gates, rung_table, shown_values
+    from imganalysis.report.gate_table import print_changes, print_rungs
+    from imganalysis.results import GATE_FIGURES, GATES, write_json
+    from imganalysis.tables import write_csv
+
+    place = {"panel": panel, "batch": batch, "acquisition": acquisition, "column": column}
+    if not set_ and (reason or to or any(place.values())):
+        raise SettingsError(
+            "--reason, --to, --panel, --batch, --acquisition and --column belong to --set"
+        )
+    wanted = [parse_change(text) for text in set_ or []]
+    if len({marker for marker, _ in wanted}) < len(wanted):
+        raise SettingsError("--set: a marker stands twice; the second would win in silence")
+    target = to or results / "gates_by_hand.json"
+    if set_ and target.resolve() == (results / GATES).resolve():
+        raise SettingsError(
+            f"{target}: says which gates these results rest on, and is left as it is; "
+            "give --to another file"
+        )
+    if set_ and target.suffix.lower() != ".json":
+        raise SettingsError(f"{target}: --to names a gates file, .json")
+    if set_ and target.exists():
+        if gates is not None and gates.resolve() != target.resolve():
+            raise SettingsError(
+                f"{target}: is there already and is added to; give --to a new file to begin with "
+                f"the gates of {gates}"
+            )
+        gates = target
+    review = review_gates(results, gates)
+    if set_:
+        held, changed = review.gates, list[Gate]()
+        for marker, value in wanted:
+            held, new = set_by_hand(held, marker, value, reason, **place)
+            changed += new
+        write_gates(target, held)
+        print_changes(tuple(changed), target)
+        gates = target
+        review = review_gates(results, gates)
+    table = rung_table(review)
+    print_rungs(table)
+    if csv is not None:
+        write_csv(csv, table)
+    if json_ is not None:
+        write_json(json_, {"gates": [g.model_dump(mode="json") for g in review.gates]})
+    if scimap is not None:
+        log = review.settings.gating.scimap_log
+        write_scimap_gates(scimap, review.gates, review.panels.values(), review.samples, log=log)
+        scale = "log1p of grey levels" if log else "grey levels"
+        typer.echo(f"{scimap}: written, values are {scale}")
+    if figures:
+        from imganalysis.report.gate_figures import draw_gates
+
+        band = review.settings.gating.indeterminate_band
+        shown = [(s.gate, s.samples, s.controls, s.reference, band) for s in shown_values(review)]
+        own = results / GATE_FIGURES if gates is None else gates.with_name(f"{gates.stem}_figures")
+        folder = out or own
+        written = draw_gates(folder, shown)
+        typer.echo(f"{folder}: {len(written)} figure(s)")

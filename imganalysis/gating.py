@@ -1,0 +1,163 @@
+"""Gates of a study from the tables of its objects: what the ladder is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from imganalysis import tables as t
+from imganalysis.classify.gates_file import adopt_gates, read_gates
+from imganalysis.classify.ladder import set_gates
+from imganalysis.classify.scimap_gates import read_scimap_gates
+from imganalysis.quantify.regions import margin_distance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from imganalysis.classify.gates import Gate
+    from imganalysis.panel import Panel
+    from imganalysis.settings import Gating
+
+GATE_CONTROLS = ("secondary_only", "isotype")
+"""Roles of the controls that show what a marker's channel holds without the marker."""
+
+PLACE = (t.FIELD, t.PANEL, t.BATCH, t.ACQUISITION)
+
+
+def study_gates(
+    controls: pd.DataFrame,
+    objects: Mapping[str, pd.DataFrame],
+    places: pd.DataFrame,
+    panels: Mapping[str, Panel],
+    gating: Gating,
+    outlines: Mapping[str, NDArray[np.bool_]],
+    given: Sequence[Gate] | None = None,
+    scopes: Sequence[tuple[str, str, str]] = (),
+    **stamp: Any,
+) -> tuple[Gate, ...]:
+    """Climb the ladder for a study, and let gates that somebody set go before.
+
+    Parameters
+    ----------
+    controls
+        Evaluable cells of the controls that set gates.
+    objects
+        Field -> one row per object.
+    places
+        One row per sample field: ``field``, ``panel``, ``batch``, ``acquisition``.
+    panels
+        By name.
+    gating
+        Settings.
+    outlines
+        Field -> tumour that a person outlined, on the coarse grid.
+    given
+        Gates that somebody set.
+    scopes
+        (panel, batch, acquisition) of fields that were not analysed.
+    stamp
+        For the gates' record: hashes, user, time, version.
+    """
+    cells = {
+        name: gating_cells(objects, places[places[t.PANEL] == name], panel, outlines)
+        for name, panel in panels.items()
+    }
+    found = set_gates(controls, places, panels, gating, cells=cells, given=given or (), **stamp)
+    return found if given is None else adopt_gates(given, found, scopes)
+
+
+def gating_cells(
+    objects: Mapping[str, pd.DataFrame],
+    places: pd.DataFrame,
+    panel: Panel,
+    outlines: Mapping[str, NDArray[np.bool_]],
+) -> pd.DataFrame:
+    """Collect what the ladder needs of the objects of one panel's fields, and no more.
+
+    Returns
+    -------
+    DataFrame
+        One row per evaluable object: its field and scope, the columns of the panel's measures,
+        and ``margin_distance_um`` to outlined tumours where the panel has such a reference.
+    """
+    wanted = [*PLACE, t.EVALUABLE, t.COMPARABLE, t.RING_AREA]
+    for channel in panel.gated:
+        for measure, column in zip(channel.measures, channel.columns, strict=True):
+            parts = ("nucleus", "ring") if measure.compartment == "max" else ()
+            wanted += [column]
+            wanted += [t.measure_column(channel.marker, c, measure.statistic) for c in parts]
+    away = any(c.reference is not None and c.reference.outside_region for c in panel.gated)
+    tables = []
+    for name in places[t.FIELD]:
+        table = objects[name]
+        if t.EVALUABLE in table.columns:
+            table = table[table[t.EVALUABLE].astype(bool)]
+        slim = table[[column for column in dict.fromkeys(wanted) if column in table.columns]]
+        if away:
+            mask = outlines.get(str(name))
+            points = table[[t.Y, t.X]].to_numpy(dtype=np.float64)
+            distance = np.nan if mask is None else margin_distance(mask, points)
+            slim = slim.assign(**{t.MARGIN_DISTANCE: distance})
+        tables.append(slim)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=wanted)
+
+
+def load_gates(
+    path: Path,
+    panels: Iterable[Panel],
+    fields: Sequence[tuple[str, str, str, str]],
+    gating: Gating,
+) -> tuple[Gate, ...]:
+    """Read a gates file of ours, or the CSV of scimap, by the file's suffix.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` is scimap's.
+    panels
+        Of the study.
+    fields
+        (field, panel, batch, acquisition) of its sample fields.
+    gating
+        Says whether a CSV holds logarithms.
+
+    Raises
+    ------
+    GatesError
+        The file is wrong.
+    """
+    if path.suffix.lower() == ".csv":
+        return read_scimap_gates(path, panels, fields, log=gating.scimap_log)
+    return read_gates(path, panels)
+
+
+def flag_mixtures(
+    biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]
+) -> pd.DataFrame:
+    """Flag the biopsies of which a gate rests on the samples themselves.
+
+    Parameters
+    ----------
+    biopsies
+        As in ``biopsies.csv``.
+    fields
+        Its sample fields, as in ``fields.csv``.
+    gates
+        Those of the study.
+    """
+    scopes = {(g.panel, g.batch, g.acquisition) for g in gates if g.method == "mixture"}
+    place = zip(*(fields[c].astype(str) for c in (t.PANEL, t.BATCH, t.ACQUISITION)), strict=True)
+    guessed = np.array([key in scopes for key in place], dtype=bool)
+    named = set(fields[t.BIOPSY][guessed & (fields["status"] == "analysed").to_numpy()])
+    if not named:
+        return biopsies
+    flags = [
+        ";".join([*([words] if words else []), "mixture_gate"]) if name in named else words
+        for name, words in zip(biopsies[t.BIOPSY], biopsies["flags"], strict=True)
+    ]
+    return biopsies.assign(flags=flags)
