@@ -11,13 +11,15 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
-from imganalysis.classify.gates import gates_from_controls, scale_gates
+from imganalysis.classify.gates import gates_from_controls
 from imganalysis.classify.gates_file import adopt_gates
-from imganalysis.classify.phenotypes import Classified, classify_cells
+from imganalysis.classify.phenotypes import classify_cells
+from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import field_region
-from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
+from imganalysis.counted import Part
+from imganalysis.counting import count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
-from imganalysis.guarding import free_rings, guarded_calls
+from imganalysis.guarding import free_rings, guarded_calls, values_alone
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
 
@@ -136,9 +138,9 @@ def judge(
             pieces = _together(merged.objects, mine)
             if len(pieces) > len(found):
                 alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
+                unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
             else:
-                alone = part.cells
-            unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
+                unmerged.append(part.counted)
     cells = [part.cells for part in parts]
     by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
     controlled = [table for name, table in objects.items() if name not in merged.cells]
@@ -146,7 +148,7 @@ def judge(
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
         {name: spread(merged.objects[name], table) for name, table in by_field.items()},
-        count_cells(parts, names, panels, used, unmerged),
+        count_cells(parts, names, panels, settings.gating, unmerged),
         tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
@@ -183,7 +185,7 @@ def _judge_panel(
     band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
-    table, result, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
+    table, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
     margin = settings.space.margin_um
     region_mm2 = {
         name: region_areas(mask, grids[name], margin, spaces.get(name))
@@ -192,19 +194,8 @@ def _judge_panel(
     table = with_regions(table, regions, spaces, margin)
     mask = table[t.EVALUABLE].to_numpy(dtype=bool)
     counted = table[mask]
-    moved, at_risk = {}, {}
-    for channel in panel.gated:
-        ends = []
-        for factor in settings.gating.sensitivity_factors:
-            other = scale_gates(gates, channel.marker, factor)
-            # The region and all else that hangs on neighbours stay as they are.
-            recalled = counted.assign(**guarded_calls(counted, panel, other, band))
-            ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
-        moved[channel.marker] = (ends[0], ends[1])
-        if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
-        at_risk[channel.marker] = classify_cells(if_positive, panel).possible
-    possible = result.possible[mask]
-    return Part(panel, fields, table, counted, possible, moved, at_risk, region_mm2), regions
+    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel))
+    return Part(panel, fields, table, counted, recall, region_mm2), regions
 
 
 def _classified(
@@ -214,7 +205,7 @@ def _classified(
     grids: Mapping[str, NDArray[Any]],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
-) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
+) -> tuple[pd.DataFrame, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
     `grids` are the fields' grids of areas, or the regions themselves where these are known.
@@ -233,7 +224,7 @@ def _classified(
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_cells(table, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
-    return table, result, regions
+    return table, regions
 
 
 def _regions(

@@ -167,6 +167,11 @@ def call_column(marker: str) -> str:
     return f"{marker}_call"
 
 
+def probability_column(marker: str) -> str:
+    """Name of the column of the probability that a cell is positive for a marker."""
+    return f"{marker}_probability"
+
+
 def ghost_column(marker: str) -> str:
     """Name of the column of a marker's mean level in a ghost."""
     return f"{marker}_mean"

@@ -46,11 +46,23 @@ class Counts:
         denominator, and among them those certainly in the numerator too.
     false_positives
         fraction -> columns ``numerator`` and ``denominator``: cells per field that false calls
-        alone would put there, at the limit of blank of the gates; NaN where it is unknown.
+        alone would put there, at the limit of blank of the gates, and ``detectable``: in the
+        numerator, at their limit of detection; NaN where it is unknown.
     ungated
         (field, marker) pairs without a gate.
     unmerged
         As `called`, every fragment counted as a cell; None where that is not known.
+    indeterminate
+        Index: field; columns: markers; cells whose call is indeterminate, NaN in fields that do
+        not show the marker.
+    drawn
+        fraction -> (draws, fields, 2) cells in the numerator and denominator with every gate
+        moved by its standard error; NaN in fields with a gate that has none.
+    soft
+        fraction -> columns ``numerator`` and ``denominator``: sums of the cells' probabilities;
+        NaN where a marker has none.
+    decided
+        fraction -> (fields, 34) as `imganalysis.quantify.misclassified` reads it.
     """
 
     called: pd.DataFrame
@@ -60,6 +72,10 @@ class Counts:
     false_positives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ungated: frozenset[tuple[str, str]] = frozenset()
     unmerged: pd.DataFrame | None = None
+    indeterminate: pd.DataFrame | None = None
+    drawn: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    soft: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    decided: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def tally(
@@ -81,6 +97,26 @@ def tally(
     flat = np.bincount(rows * len(classes) + columns, minlength=len(fields) * len(classes))
     shaped = flat.reshape(len(fields), len(classes))
     return pd.DataFrame(shaped, index=pd.Index(fields), columns=pd.Index(classes))
+
+
+def tally_codes(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Count cells by the position of their field and class.
+
+    Parameters
+    ----------
+    rows, columns
+        (N,) of each cell.
+    shape
+        Number of fields and classes.
+
+    Returns
+    -------
+    array
+        (fields, classes).
+    """
+    return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def fraction_bounds(
