@@ -75,7 +75,10 @@ def drawn_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
     changes = np.zeros(len(one.rows), dtype=bool)
     for marker in needed:
         own = zip(one.part.panel.channel(marker).columns, recall.markers[marker].gates, strict=True)
-        drawn = [np.array([gate_factors(g, marker, c) for g in gates]) for c, gates in own]
+        drawn = [
+            np.reshape([gate_factors(g, marker, c) for g in gates], (len(gates), DRAWS))
+            for c, gates in own
+        ]
         for each in drawn:
             unknown |= np.isnan(each).any(axis=1)
         factors[marker] = drawn = [np.nan_to_num(each, nan=1.0) for each in drawn]

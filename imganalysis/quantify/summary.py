@@ -11,9 +11,10 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
+from imganalysis.quantify.uncertainty import doubts, field_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from imganalysis.settings import Summary
 
 NAN = float("nan")
+SIDES = ("numerator", "denominator")
 
 BELOW_BLANK = "below_LoD"
 """Flag of a fraction whose interval reaches down to what false calls alone would give."""
@@ -169,12 +171,20 @@ def _many_sections(fields: pd.DataFrame) -> int:
     return int(fields.groupby("panel")["section"].nunique().max()) if len(fields) else 0
 
 
-def _clusters(fields: pd.DataFrame, values: NDArray[Any]) -> NDArray[Any]:
-    """Sum per cluster: sections where a panel has three or more, else fields."""
+def clustering(fields: pd.DataFrame) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Say what sums fields to clusters: sections where a panel has three or more, else fields.
+
+    Returns
+    -------
+    callable
+        (..., fields) -> (..., clusters).
+    """
     if _many_sections(fields) < 3:
-        return values
+        return lambda values: values
     keys = [fields["panel"].to_numpy(), fields["section"].astype(str).to_numpy()]
-    return pd.Series(values).groupby(keys, sort=True).sum().to_numpy()
+    which = pd.Series(0, index=range(len(fields))).groupby(keys, sort=True).ngroup().to_numpy()
+    sections = which == np.arange(which.max() + 1)[:, np.newaxis]
+    return lambda values: values @ sections.T.astype(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -191,12 +201,15 @@ class FractionRow:
         Fixed words.
     reason
         Fixed word where the fraction cannot be had, else empty.
+    reasons
+        ``column: word`` of its further columns that cannot be had where the fraction can.
     """
 
     columns: dict[str, Any]
     gates: dict[str, float]
     flags: tuple[str, ...]
     reason: str
+    reasons: tuple[str, ...] = ()
 
 
 def fraction_row(
@@ -227,34 +240,39 @@ def fraction_row(
     """
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
 
+    clusters = clustering(fields)
+
     def sums(part: str, table: pd.DataFrame) -> NDArray[np.float64]:
-        return _clusters(fields, _sums(part, fields, table, panels, name))
+        return clusters(_sums(part, fields, table, panels, name))
 
     def ratio(table: pd.DataFrame, variant: str = "") -> float:
         den = sums(f"{variant}/denominator", table).sum()
         return float(scale * sums(f"{variant}/numerator", table).sum() / den) if den else NAN
 
     reason = _reason(fraction, fields, counts, panels)
-    x, n = sums("/numerator", counts.called), sums("/denominator", counts.called)
+    apart = [_sums(f"/{side}", fields, counts.called, panels, name) for side in SIDES]
+    x, n = map(clusters, apart)
     row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
     blank = _blank(name, fields, counts)
-    per_field = _sums("/denominator", fields, counts.called, panels, name)
     # No more cells than the controls alone would give are no cells to speak of.
     if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
     e = Estimate() if reason else _estimate(x, n, settings)
     row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
-    flags = [] if reason else _flags(fraction, per_field, fields, settings)
+    flags = [] if reason else _flags(fraction, apart[1], fields, settings)
     if not reason and blank is None:
         flags.append(UNKNOWN_BLANK)
     elif not reason and blank is not None and e.lo * n.sum() <= blank["numerator"]:
         flags.append(BELOW_BLANK)
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
+    more = doubts(fraction, fields, counts, panels, settings, e, (apart[0], apart[1]), clusters)
+    row |= more.columns
+    flags += more.flags
     for variant in fraction.variants:
         row[f"{name}_{variant}"] = NAN if reason else ratio(counts.called, variant)
     if not fraction.endpoint:
-        return FractionRow(row, {}, tuple(flags), reason)
+        return FractionRow(row, {}, tuple(flags), reason, more.reasons)
     open_, sure = 0.0, 0.0
     if name in counts.bounds:
         mine = counts.bounds[name].loc[list(fields[t.FIELD])]
@@ -264,15 +282,15 @@ def fraction_row(
     row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
     row[f"{name}_uncapped"] = NAN if reason else ratio(counts.uncapped)
-    apart = counts.unmerged
-    row[f"{name}_unmerged"] = NAN if reason or apart is None else ratio(apart)
+    pieces = counts.unmerged
+    row[f"{name}_unmerged"] = NAN if reason or pieces is None else ratio(pieces)
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in markers:
         pair = counts.scaled.get(marker)
         for end, side in zip(("low", "high"), pair or (None, None), strict=True):
             moved[f"{name}_gate_{marker}_{end}"] = NAN if reason or side is None else ratio(side)
-    return FractionRow(row, moved, tuple(flags), reason)
+    return FractionRow(row, moved, tuple(flags), reason, more.reasons)
 
 
 def _estimate(x: NDArray[Any], n: NDArray[Any], settings: Summary) -> Estimate:
@@ -347,4 +365,6 @@ def density_columns(
             counts, areas, confidence=settings.confidence, deff_default=settings.deff_default
         )
     column = f"{name}_per_mm2"
-    return {column: e.value, f"{column}_lo": e.lo, f"{column}_hi": e.hi}
+    mean = field_mean(counts, areas) if np.isfinite(e.value) else NAN
+    ends = {f"{column}_lo": e.lo, f"{column}_hi": e.hi}
+    return {column: e.value, **ends, f"{column}_field_mean": mean}
