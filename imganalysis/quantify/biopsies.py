@@ -99,7 +99,7 @@ def _row(
         result = fraction_row(fraction, mine, counts, panels, settings, markers)
         reason = result.reason
         if reason == "not_stained":
-            reason = _why_not(group, owners)
+            reason = why_not(group, owners)
         row |= result.columns
         gates |= result.gates
         for word in result.flags:
@@ -154,8 +154,8 @@ def _indeterminate(done: pd.DataFrame, counts: Counts, marker: str) -> float:
     return float(table.loc[list(done[t.FIELD]), marker].sum(min_count=1))
 
 
-def _why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
-    """Why a biopsy has no analysed field of the panels that have a fraction."""
+def why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
+    """Say why a biopsy has no analysed field of the panels that show something."""
     lost = group[group["status"] == "failed"]["panel"]
     if lost.isin([*owners, ""]).any():
         return "fields_failed"
