@@ -12,7 +12,7 @@ from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, 
 from imganalysis.classify.gates import select_gate
 from imganalysis.counted import Counted
 from imganalysis.doubts import decided_counts, drawn_counts, soft_counts
-from imganalysis.quantify.summary import Counts, fraction_bounds, tally
+from imganalysis.quantify.summary import Counts, fraction_bounds, tally, tally_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,9 +221,14 @@ def tally_exclusions(parts: Sequence[pd.DataFrame], fields: pd.Index[str]) -> pd
     DataFrame
         Index: `fields`; columns: `imganalysis.tables.EXCLUSIONS`.
     """
-    found = pd.DataFrame(0, index=fields, columns=list(t.EXCLUSIONS))
+    words = pd.Index(t.EXCLUSIONS)
+    names, codes = [np.zeros(0, object)], [np.zeros(0, np.intp)]
     for cells in parts:
-        out = cells[cells[t.EXCLUSION] != ""]
-        for (name, word), group in out.groupby([t.FIELD, t.EXCLUSION], observed=True):
-            found.loc[name, word] = len(group)
-    return found
+        code = words.get_indexer(pd.Index(cells[t.EXCLUSION]))
+        out = np.flatnonzero(code >= 0)
+        if out.size:
+            names.append(cells[t.FIELD].to_numpy(dtype=object)[out])
+            codes.append(code[out])
+    rows = fields.get_indexer(pd.Index(np.concatenate(names)))
+    found = tally_codes(rows, np.concatenate(codes), (len(fields), len(words)))
+    return pd.DataFrame(found, index=fields, columns=list(words))

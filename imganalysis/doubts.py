@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imganalysis.counted import Counted
     from imganalysis.panel import FractionOf
 
-DRAWS = 200
+DRAWS = 100
 """Sets of gates that are drawn."""
 
 

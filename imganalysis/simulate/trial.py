@@ -193,7 +193,8 @@ def _measures(
         spread = np.where(level > 0, trial.positive_sd, trial.negative_sd)
         value = 10.0 * bright * (1.0 + level) * np.exp(rng.normal(0, 1, n) * spread)
         found |= dict.fromkeys(channel.columns, value)
-        found[t.measure_column(channel.marker, "ring", "mean")] = value
+        for part in ("nucleus", "ring"):
+            found[t.measure_column(channel.marker, part, "mean")] = value
         found[t.measure_column(channel.marker, "ring", "sd")] = 0.3 * value
     return found
 
