@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from imganalysis.classify.recall import Recall
     from imganalysis.panel import Panel
 
+    Certain = dict[str, NDArray[np.int64]]
+
 
 @dataclass(frozen=True)
 class Part:
@@ -48,15 +50,59 @@ class Counted:
         shape = (len(self.fields), len(self.classes))
         return tally_codes(self.rows[keep], self.column_of[states], shape)
 
+    def certain(self, states: NDArray[np.int64], keep: Any = slice(None)) -> Certain:
+        """Count the cells without a class of which every class they may have counts alike.
+
+        Returns
+        -------
+        dict
+            ``FRACTION/VARIANT`` -> (fields, 2) such cells in its numerator and denominator.
+        """
+        open_ = self.recall.found[states] == len(self.part.panel.classes)
+        rows, left, n = self.rows[keep][open_], states[open_], len(self.fields)
+        found = {}
+        for fraction in self.part.panel.fractions:
+            rules: dict[str, Any] = {"": fraction, **fraction.variants}
+            for variant, rule in rules.items():
+                inside = membership(self, rule.numerator, rule.denominator)
+                found[f"{fraction.name}/{variant}"] = np.stack(
+                    [np.bincount(rows[side[left]], minlength=n) for side in inside], axis=-1
+                )
+        return found
+
     def with_factor(self, marker: str, factor: float) -> NDArray[np.int64]:
-        """Count with the gates of one marker multiplied; a panel without it counts as it did."""
+        """States with the gates of one marker multiplied; a panel without it keeps its own."""
         if marker not in self.recall.markers:
-            return self.tally(self.recall.states)
+            return self.recall.states
         # The region and all else that hangs on neighbours stay as they are.
-        return self.tally(self.recall.moved({marker: self.recall.digits(marker, factor)}))
+        return self.recall.moved({marker: self.recall.digits(marker, factor)})
 
     def fields_where(self, batches: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Find the fields with a cell of one of some batches."""
         found = np.zeros(len(self.fields), dtype=bool)
         found[self.rows[batches[self.recall.batch]]] = True
         return found
+
+
+def membership(
+    one: Counted, numerator: Sequence[str], denominator: Sequence[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say of each state whether its cells are in the numerator and in the denominator.
+
+    A cell whose class is open is in both, or in the denominator alone, where every class that it
+    may have is: what is open then does not matter to the fraction.
+
+    Returns
+    -------
+    above, below
+        (3^n,) bool.
+    """
+    classes = one.part.panel.classes
+    possible = one.recall.table.classes
+
+    def within(names: set[str]) -> NDArray[np.bool_]:
+        outside = ~np.isin(classes, list(names))
+        return np.asarray(possible.any(axis=1) & ~possible[:, outside].any(axis=1))
+
+    above = within(set(numerator))
+    return above, above | within(set(denominator) - set(numerator))

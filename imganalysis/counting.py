@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, measure_values
 from imganalysis.classify.gates import select_gate
-from imganalysis.counted import Counted
+from imganalysis.counted import Counted, membership
 from imganalysis.doubts import decided_counts, drawn_counts, soft_counts
-from imganalysis.quantify.summary import Counts, fraction_bounds, tally, tally_codes
+from imganalysis.quantify.summary import Counts, scaled_key, tally_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,24 +35,38 @@ def count_cells(
     fields: pd.Index[str],
     panels: Mapping[str, Panel],
     gating: Gating,
-    unmerged: Sequence[pd.DataFrame] = (),
+    unmerged: Sequence[Part] = (),
 ) -> Counts:
     """Count the evaluable cells of every field, as they are called and with each gate moved.
 
-    `unmerged` holds the same as objects that count by themselves, with their classes.
+    `unmerged` holds the same as objects that count by themselves.
     """
     classes = [*dict.fromkeys(name for p in panels.values() for name in p.classes), t.UNRESOLVED]
     counted = [Counted(part, fields, classes) for part in parts]
-    called = _total([one.tally(one.recall.states) for one in counted], fields, classes)
-    whole = [~one.part.counted[t.CAP].to_numpy(dtype=bool) for one in counted]
-    uncapped = [
-        one.tally(one.recall.states[keep], keep) for one, keep in zip(counted, whole, strict=True)
-    ]
+    certain: dict[str, dict[str, NDArray[np.int64]]] = {}
+
+    def count(key: str, states: Any, cells: Sequence[Counted], keep: Any = None) -> pd.DataFrame:
+        """Count the cells of all panels; those whose class is open but does not matter too."""
+        total = np.zeros((len(fields), len(classes)), np.int64)
+        certain[key] = {}
+        for one in cells:
+            some = slice(None) if keep is None else keep(one)
+            found = states(one)[some]
+            total += one.tally(found, some)
+            for name, more in one.certain(found, some).items():
+                _add(certain[key], name, more)
+        return pd.DataFrame(total, index=pd.Index(fields), columns=pd.Index(classes))
+
+    called = count("called", lambda one: one.recall.states, counted)
+    uncapped = count(
+        "uncapped", lambda one: one.recall.states, counted,
+        lambda one: ~one.part.counted[t.CAP].to_numpy(dtype=bool),
+    )  # fmt: skip
     scaled: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     for marker in dict.fromkeys(c.marker for part in parts for c in part.panel.gated):
         low, high = (
-            _total([one.with_factor(marker, factor) for one in counted], fields, classes)
-            for factor in gating.sensitivity_factors
+            count(scaled_key(marker, end), partial(_with_factor, marker, factor), counted)
+            for end, factor in enumerate(gating.sensitivity_factors)
         )
         scaled[marker] = (low, high)
     bounds: dict[str, pd.DataFrame] = {}
@@ -69,15 +84,16 @@ def count_cells(
                 _add(soft, fraction.name, soft_counts(one, fraction))
     apart = None
     if unmerged:
-        same = all(a is b.counted for a, b in zip(unmerged, parts, strict=True))
-        apart = called if same else tally(fields, classes, pd.concat(unmerged))
+        pieces = [Counted(part, fields, classes) for part in unmerged]
+        apart = count("unmerged", lambda one: one.recall.states, pieces)
     return Counts(
         called=called,
-        uncapped=_total(uncapped, fields, classes),
+        uncapped=uncapped,
         scaled=scaled,
         bounds=bounds,
         false_positives=blanks,
         ungated=_ungated(parts),
+        certain=certain,
         unmerged=apart,
         indeterminate=_indeterminate(counted, fields),
         drawn=drawn,
@@ -86,11 +102,8 @@ def count_cells(
     )
 
 
-def _total(
-    parts: Sequence[NDArray[np.int64]], fields: pd.Index[str], classes: Sequence[str]
-) -> pd.DataFrame:
-    none = np.zeros((len(fields), len(classes)), np.int64)
-    return pd.DataFrame(sum(parts, start=none), index=pd.Index(fields), columns=pd.Index(classes))
+def _with_factor(marker: str, factor: float, one: Counted) -> NDArray[np.int64]:
+    return one.with_factor(marker, factor)
 
 
 def _add(into: dict[str, Any], name: str, table: Any) -> None:
@@ -99,18 +112,13 @@ def _add(into: dict[str, Any], name: str, table: Any) -> None:
 
 
 def _open_cells(one: Counted, fraction: FractionOf) -> pd.DataFrame:
-    panel, recall = one.part.panel, one.recall
-    # By state: which unresolved cells may be what.
-    inside, sure = fraction_bounds(fraction, recall.table.classes, panel.classes)
-    open_ = recall.found == len(panel.classes)
-    n = len(one.fields)
-    return pd.DataFrame(
-        {
-            "open": np.bincount(one.rows[(inside & open_)[recall.states]], minlength=n),
-            "sure": np.bincount(one.rows[(sure & open_)[recall.states]], minlength=n),
-        },
-        index=one.fields,
-    )
+    """Count the cells that are certainly in the denominator, and perhaps in the numerator."""
+    outside = ~np.isin(one.part.panel.classes, fraction.denominator)
+    possible = one.recall.table.classes
+    inside = possible.any(axis=1) & ~possible[:, outside].any(axis=1)
+    open_ = inside & ~membership(one, fraction.numerator, fraction.denominator)[1]
+    rows = one.rows[open_[one.recall.states]]
+    return pd.DataFrame({"open": np.bincount(rows, minlength=len(one.fields))}, index=one.fields)
 
 
 def _false_positives(one: Counted, fraction: FractionOf) -> pd.DataFrame:

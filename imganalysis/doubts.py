@@ -9,6 +9,7 @@ import numpy as np
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, UNKNOWN_CODE
+from imganalysis.counted import Counted, membership
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.misclassified import PATTERNS, WIDTH, deciding_marker, pattern
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
-    from imganalysis.counted import Counted
     from imganalysis.panel import FractionOf
 
 DRAWS = 100
@@ -65,7 +65,7 @@ def drawn_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
     """
     recall, n = one.recall, len(one.fields)
     needed = _needed(one, fraction)
-    sides = [_member(one, classes) for classes in (fraction.numerator, fraction.denominator)]
+    sides = membership(one, fraction.numerator, fraction.denominator)
 
     def count(states: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
         return np.stack([np.bincount(rows[side[states]], minlength=n) for side in sides], axis=-1)
@@ -126,6 +126,7 @@ def soft_counts(one: Counted, fraction: FractionOf) -> pd.DataFrame:
         chance[marker] = np.where(np.isnan(known), 0.5, known)
     lost = np.zeros(n, dtype=bool)
     lost[one.rows[unknown]] = True
+    sides = membership(one, fraction.numerator, fraction.denominator)
     sums = {"numerator": np.zeros(n), "denominator": np.zeros(n)}
     states = recall.states - sum(
         (recall.markers[m].place * recall.markers[m].digits.astype(np.int64) for m in asked),
@@ -137,8 +138,8 @@ def soft_counts(one: Counted, fraction: FractionOf) -> pd.DataFrame:
         for marker, digit in zip(asked, choice, strict=True):
             place += digit * recall.markers[marker].place
             weight *= chance[marker] if digit else 1.0 - chance[marker]
-        for side in sums:
-            inside = _member(one, getattr(fraction, side))[states + place]
+        for side, of_state in zip(sums, sides, strict=True):
+            inside = of_state[states + place]
             sums[side] += np.bincount(one.rows, np.where(inside, weight, 0.0), minlength=n)
     return pd.DataFrame({k: np.where(lost, np.nan, v) for k, v in sums.items()}, index=one.fields)
 
@@ -159,12 +160,11 @@ def decided_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
         return result
     other = [recall.set_to(marker, digit) for digit in (NEGATIVE_CODE, POSITIVE_CODE)]
     above, below = (
-        np.column_stack([_member(one, classes)[states] for states in other])
-        for classes in (fraction.numerator, fraction.denominator)
+        np.column_stack([side[states] for states in other])
+        for side in membership(one, fraction.numerator, fraction.denominator)
     )
     digit = recall.markers[marker].digits
-    # What is unresolved counts in no fraction, so it has no part here either.
-    kept = (digit != UNKNOWN_CODE) & (recall.found[recall.states] < len(one.part.panel.classes))
+    kept = digit != UNKNOWN_CODE
     kind = digit[kept].astype(np.intp) * PATTERNS + pattern(above[kept], below[kept])
     flat = np.bincount(one.rows[kept] * 2 * PATTERNS + kind, minlength=n * 2 * PATTERNS)
     result[:, : 2 * PATTERNS] = flat.reshape(n, 2 * PATTERNS)
@@ -184,10 +184,3 @@ def _needed(one: Counted, fraction: FractionOf) -> list[str]:
     """Markers of which the call decides whether a cell is in a fraction, in the panel's order."""
     needed = markers_needed(one.part.panel, (*fraction.numerator, *fraction.denominator))
     return [channel.marker for channel in one.part.panel.gated if channel.marker in needed]
-
-
-def _member(one: Counted, classes: tuple[str, ...]) -> NDArray[np.bool_]:
-    """(3^n,) whether a state is certainly of one of some classes."""
-    inside = np.isin(one.part.panel.classes, classes)
-    possible = one.recall.table.classes
-    return np.asarray(possible.any(axis=1) & ~possible[:, ~inside].any(axis=1))

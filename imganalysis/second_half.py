@@ -62,6 +62,8 @@ class Judged:
         Field -> name -> number: objects, cells, ghosts.
     unmerged
         Fields whose fragments could not be told from cells.
+    parts
+        The counted cells of each panel, ready to be called by other gates.
     """
 
     cells: pd.DataFrame
@@ -73,6 +75,7 @@ class Judged:
     no_negatives: frozenset[tuple[str, str]]
     numbers: dict[str, dict[str, float]]
     unmerged: frozenset[str]
+    parts: tuple[Part, ...] = ()
 
 
 def judge(
@@ -138,9 +141,9 @@ def judge(
             pieces = _together(merged.objects, mine)
             if len(pieces) > len(found):
                 alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
-                unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
+                unmerged.append(_part(alone, mine, panel, used, {}, settings))
             else:
-                unmerged.append(part.counted)
+                unmerged.append(part)
     cells = [part.cells for part in parts]
     by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
     controlled = [table for name, table in objects.items() if name not in merged.cells]
@@ -157,6 +160,7 @@ def judge(
         ),
         field_numbers(merged, {**merged.cells, **by_field}, own),
         merged.open,
+        tuple(parts),
     )
 
 
@@ -187,7 +191,6 @@ def _judge_panel(
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
-    band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
     table, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
@@ -197,10 +200,35 @@ def _judge_panel(
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    mask = table[t.EVALUABLE].to_numpy(dtype=bool)
-    counted = table[mask]
+    return _part(table, fields, panel, gates, region_mm2, settings), regions
+
+
+def _part(
+    table: pd.DataFrame,
+    fields: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    region_mm2: dict[str, dict[str, float]],
+    settings: Settings,
+) -> Part:
+    counted, band = _counted(table, panel), settings.gating.indeterminate_band
     recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel))
-    return Part(panel, fields, table, counted, recall, region_mm2), regions
+    return Part(panel, fields, table, counted, recall, region_mm2)
+
+
+def _counted(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Take the evaluable cells, with the columns that decide what they count for."""
+    wanted = [t.FIELD, t.BIOPSY, t.BATCH, t.ACQUISITION, t.CAP, t.PHENOTYPE, t.RING_AREA]
+    wanted += [t.context_column(name) for name in panel.contexts]
+    for channel in panel.gated:
+        name = channel.marker
+        wanted += [*channel.columns, t.call_column(name), t.probability_column(name)]
+        wanted += [t.measure_column(name, "ring", t.FREE)]
+        parts = [m.statistic for m in channel.measures if m.compartment == "max"]
+        parts += ["mean"]
+        wanted += [t.measure_column(name, c, s) for s in parts for c in ("nucleus", "ring")]
+    mine = table[[name for name in dict.fromkeys(wanted) if name in table.columns]]
+    return mine[table[t.EVALUABLE].to_numpy(dtype=bool)]
 
 
 def _classified(

@@ -6,7 +6,7 @@ gate changes one digit of some cells, so that no table of words is made and none
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.phenotypes import LookupTable
-    from imganalysis.panel import Panel
+    from imganalysis.panel import Channel, Panel
 
     Numbers = NDArray[np.float64]
     Gates = tuple[tuple["Gate | None", ...], ...]
@@ -79,6 +79,8 @@ class Recall:
         (N,) of the cells as they are.
     batch
         (N,) which of the batches of `MarkerValues.gates` each cell is of.
+    keys
+        (batch, acquisition) of each.
     gates, band
         With which the calls were made.
     markers
@@ -90,6 +92,7 @@ class Recall:
     found: NDArray[np.int16]
     states: NDArray[np.int64]
     batch: NDArray[np.intp]
+    keys: list[tuple[str, str]]
     gates: Sequence[Gate]
     band: float
     markers: dict[str, MarkerValues]
@@ -97,7 +100,26 @@ class Recall:
     @property
     def n_batches(self) -> int:
         """Batches by acquisitions."""
-        return next((len(own.gates[0]) for own in self.markers.values()), 0)
+        return len(self.keys)
+
+    def regated(self, gates: Sequence[Gate]) -> Recall:
+        """Call the cells by other gates; only markers whose gates are others are called again.
+
+        Raises
+        ------
+        GatesError
+            Two gates fit equally well.
+        """
+        markers, digits = {}, {}
+        for name, own in self.markers.items():
+            markers[name] = own
+            used = _gates_of(self.panel.channel(name), self.panel, self.keys, gates)
+            if used != own.gates:
+                markers[name] = replace(own, gates=used)
+                digits[name] = replace(self, markers=markers).digits(name)
+                markers[name] = replace(markers[name], digits=digits[name])
+        states = self.moved(digits)
+        return replace(self, states=states, gates=gates, markers=markers)
 
     def digits(
         self,
@@ -200,21 +222,28 @@ def recall_cells(
         if alone and any(column in alone for column in channel.columns):
             pairs = zip(channel.columns, values, strict=True)
             other = tuple(alone.get(column, value) for column, value in pairs)
-        used = tuple(
-            tuple(
-                select_gate(
-                    gates, channel.marker, column,
-                    panel=panel.name, batch=own, acquisition=acquisition,
-                )
-                for own, acquisition in keys
-            )
-            for column in channel.columns
-        )  # fmt: skip
+        used = _gates_of(channel, panel, keys, gates)
         digits = np.minimum(call_codes(cells, channel.marker), UNKNOWN_CODE)
         place = places.get(channel.marker, 0)
         markers[channel.marker] = MarkerValues(place, tuple(values), other, used, digits)
-    return Recall(panel, table, found, state_codes(cells, table.rules), batch, gates, band, markers)
+    states = state_codes(cells, table.rules)
+    return Recall(panel, table, found, states, batch, keys, gates, band, markers)
 
 
 def _value(gate: Gate | None) -> float:
     return gate.value if gate is not None and gate.value is not None else float("nan")
+
+
+def _gates_of(
+    channel: Channel, panel: Panel, keys: Sequence[tuple[str, str]], gates: Sequence[Gate]
+) -> Gates:
+    return tuple(
+        tuple(
+            select_gate(
+                gates, channel.marker, column,
+                panel=panel.name, batch=batch, acquisition=acquisition,
+            )
+            for batch, acquisition in keys
+        )
+        for column in channel.columns
+    )  # fmt: skip

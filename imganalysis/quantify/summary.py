@@ -44,14 +44,18 @@ class Counts:
     scaled
         marker -> (with its gate lowered, with its gate raised).
     bounds
-        fraction -> columns ``open`` and ``sure``: unresolved cells that are certainly in the
-        denominator, and among them those certainly in the numerator too.
+        fraction -> column ``open``: unresolved cells that are certainly in the denominator, and
+        perhaps in the numerator.
     false_positives
         fraction -> columns ``numerator`` and ``denominator``: cells per field that false calls
         alone would put there, at the limit of blank of the gates, and ``detectable``: in the
         numerator, at their limit of detection; NaN where it is unknown.
     ungated
         (field, marker) pairs without a gate.
+    certain
+        Name of a table (``called``, ``uncapped``, ``unmerged``, `scaled_key`) -> fraction/variant
+        -> (fields, 2) unresolved cells that are in its numerator, and in its denominator, whatever
+        their class is.
     unmerged
         As `called`, every fragment counted as a cell; None where that is not known.
     indeterminate
@@ -73,11 +77,27 @@ class Counts:
     bounds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     false_positives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ungated: frozenset[tuple[str, str]] = frozenset()
+    certain: Mapping[str, Mapping[str, NDArray[np.int64]]] = field(default_factory=dict)
     unmerged: pd.DataFrame | None = None
     indeterminate: pd.DataFrame | None = None
     drawn: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     soft: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     decided: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def table(self, key: str) -> pd.DataFrame | None:
+        """Find the counts by class under a name of `certain`."""
+        for marker, pair in self.scaled.items():
+            for end, table in enumerate(pair):
+                if key == scaled_key(marker, end):
+                    return table
+        return {"called": self.called, "uncapped": self.uncapped, "unmerged": self.unmerged}.get(
+            key
+        )
+
+
+def scaled_key(marker: str, end: int) -> str:
+    """Name of the counts with a marker's gate lowered (0) or raised (1)."""
+    return f"{marker}/{end}"
 
 
 def tally(
@@ -121,26 +141,6 @@ def tally_codes(
     return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def fraction_bounds(
-    fraction: FractionOf, possible: NDArray[np.bool_], classes: Sequence[str]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which unresolved cells are certainly in the denominator, and certainly in the numerator.
-
-    Parameters
-    ----------
-    fraction
-        Its numerator and denominator.
-    possible
-        (cells, classes) what each unresolved cell may be.
-    classes
-        Names of the columns of `possible`.
-    """
-    outside = ~np.isin(classes, fraction.denominator)
-    others = ~np.isin(classes, fraction.numerator)
-    inside = ~possible[:, outside].any(axis=1) & possible.any(axis=1)
-    return inside, inside & ~possible[:, others].any(axis=1)
-
-
 def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
     """Fractions of all panels, endpoints first; of those of one name the first."""
     seen: dict[str, FractionOf] = {}
@@ -151,19 +151,28 @@ def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
 
 
 def _sums(
-    part: str, fields: pd.DataFrame, counts: pd.DataFrame, panels: Mapping[str, Panel], name: str
+    part: str,
+    fields: pd.DataFrame,
+    counts: Counts,
+    key: str,
+    panels: Mapping[str, Panel],
+    name: str,
 ) -> NDArray[np.float64]:
     """Cells per field in the numerator or denominator of a fraction, by each field's panel."""
     out = np.zeros(len(fields))
     variant, _, side = part.partition("/")
-    rows = counts.index.get_indexer(pd.Index(fields[t.FIELD]))
+    table = counts.table(key)
+    if table is None:
+        return np.full(len(fields), NAN)
+    rows = table.index.get_indexer(pd.Index(fields[t.FIELD]))
     for panel in fields["panel"].unique():
         whole = next(f for f in panels[panel].fractions if f.name == name)
         rule: Any = whole.variants[variant] if variant else whole
-        columns = counts.columns.get_indexer(pd.Index(getattr(rule, side)))
+        columns = table.columns.get_indexer(pd.Index(getattr(rule, side)))
         mine = (fields["panel"] == panel).to_numpy()
-        out[mine] = counts.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
-    return out
+        out[mine] = table.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
+    more = counts.certain.get(key, {}).get(f"{name}/{variant}")
+    return out if more is None else out + more[rows, SIDES.index(side)]
 
 
 def _many_sections(fields: pd.DataFrame) -> int:
@@ -242,15 +251,15 @@ def fraction_row(
 
     clusters = clustering(fields)
 
-    def sums(part: str, table: pd.DataFrame) -> NDArray[np.float64]:
-        return clusters(_sums(part, fields, table, panels, name))
+    def sums(part: str, key: str) -> NDArray[np.float64]:
+        return _sums(part, fields, counts, key, panels, name)
 
-    def ratio(table: pd.DataFrame, variant: str = "") -> float:
-        den = sums(f"{variant}/denominator", table).sum()
-        return float(scale * sums(f"{variant}/numerator", table).sum() / den) if den else NAN
+    def ratio(key: str, variant: str = "") -> float:
+        den = sums(f"{variant}/denominator", key).sum()
+        return float(scale * sums(f"{variant}/numerator", key).sum() / den) if den else NAN
 
     reason = _reason(fraction, fields, counts, panels)
-    apart = [_sums(f"/{side}", fields, counts.called, panels, name) for side in SIDES]
+    apart = [sums(f"/{side}", "called") for side in SIDES]
     x, n = map(clusters, apart)
     row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
     blank = _blank(name, fields, counts)
@@ -270,26 +279,24 @@ def fraction_row(
     row |= more.columns
     flags += more.flags
     for variant in fraction.variants:
-        row[f"{name}_{variant}"] = NAN if reason else ratio(counts.called, variant)
+        row[f"{name}_{variant}"] = NAN if reason else ratio("called", variant)
     if not fraction.endpoint:
         return FractionRow(row, {}, tuple(flags), reason, more.reasons)
-    open_, sure = 0.0, 0.0
+    open_ = 0.0
     if name in counts.bounds:
-        mine = counts.bounds[name].loc[list(fields[t.FIELD])]
-        open_, sure = float(mine["open"].sum()), float(mine["sure"].sum())
+        open_ = float(counts.bounds[name].loc[list(fields[t.FIELD]), "open"].sum())
     most = n.sum() + open_
     known = not reason and most > 0
-    row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
+    row[f"{name}_bound_lo"] = scale * x.sum() / most if known else NAN
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
-    row[f"{name}_uncapped"] = NAN if reason else ratio(counts.uncapped)
-    pieces = counts.unmerged
-    row[f"{name}_unmerged"] = NAN if reason or pieces is None else ratio(pieces)
+    row[f"{name}_uncapped"] = NAN if reason else ratio("uncapped")
+    row[f"{name}_unmerged"] = NAN if reason else ratio("unmerged")
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in markers:
-        pair = counts.scaled.get(marker)
-        for end, side in zip(("low", "high"), pair or (None, None), strict=True):
-            moved[f"{name}_gate_{marker}_{end}"] = NAN if reason or side is None else ratio(side)
+        for end, word in enumerate(("low", "high")):
+            value = NAN if reason else ratio(scaled_key(marker, end))
+            moved[f"{name}_gate_{marker}_{word}"] = value
     return FractionRow(row, moved, tuple(flags), reason, more.reasons)
 
 
