@@ -2,155 +2,191 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import POSITIVE_CODE, call_codes, measure_values
+from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, measure_values
 from imganalysis.classify.gates import select_gate
-from imganalysis.quantify.summary import Counts, fraction_bounds, tally
+from imganalysis.counted import Counted, membership
+from imganalysis.doubts import decided_counts, drawn_counts, soft_counts
+from imganalysis.quantify.summary import Counts, scaled_key, tally_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from imganalysis.classify.gates import Gate
+    from imganalysis.classify.recall import Recall
+    from imganalysis.counted import Part
     from imganalysis.panel import FractionOf, Panel
+    from imganalysis.settings import Gating
 
 FEW_NEGATIVES, MANY_POSITIVES, ENOUGH_CELLS = 0.05, 0.7, 100
 """There is no negative population where so few cells look like the control, so many are
 positive, and so many cells tell."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The cells of one panel."""
-
-    panel: Panel
-    fields: pd.DataFrame
-    cells: pd.DataFrame
-    counted: pd.DataFrame  # the evaluable ones
-    possible: NDArray[np.bool_]  # (counted, classes)
-    moved: dict[str, tuple[pd.DataFrame, pd.DataFrame]]  # marker -> counted cells, gate moved
-    at_risk: dict[str, NDArray[np.bool_]]  # marker -> (counted, classes), were it positive
-    region_mm2: dict[str, dict[str, float]]  # field -> area of each region
-
-
 def count_cells(
     parts: Sequence[Part],
     fields: pd.Index[str],
     panels: Mapping[str, Panel],
-    gates: Sequence[Gate],
-    unmerged: Sequence[pd.DataFrame] = (),
+    gating: Gating,
+    unmerged: Sequence[Part] = (),
 ) -> Counts:
     """Count the evaluable cells of every field, as they are called and with each gate moved.
 
-    `unmerged` holds the same as objects that count by themselves, with their classes.
+    `unmerged` holds the same as objects that count by themselves.
     """
     classes = [*dict.fromkeys(name for p in panels.values() for name in p.classes), t.UNRESOLVED]
-    none = pd.DataFrame({t.FIELD: [], t.PHENOTYPE: [], t.CAP: []})
-    counted = pd.concat([part.counted for part in parts]) if parts else none
+    counted = [Counted(part, fields, classes) for part in parts]
+    certain: dict[str, dict[str, NDArray[np.int64]]] = {}
+
+    def count(key: str, states: Any, cells: Sequence[Counted], keep: Any = None) -> pd.DataFrame:
+        """Count the cells of all panels; those whose class is open but does not matter too."""
+        total = np.zeros((len(fields), len(classes)), np.int64)
+        certain[key] = {}
+        for one in cells:
+            some = slice(None) if keep is None else keep(one)
+            found = states(one)[some]
+            total += one.tally(found, some)
+            for name, more in one.certain(found, some).items():
+                _add(certain[key], name, more)
+        return pd.DataFrame(total, index=pd.Index(fields), columns=pd.Index(classes))
+
+    called = count("called", lambda one: one.recall.states, counted)
+    uncapped = count(
+        "uncapped", lambda one: one.recall.states, counted,
+        lambda one: ~one.part.counted[t.CAP].to_numpy(dtype=bool),
+    )  # fmt: skip
     scaled: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
-    for marker in dict.fromkeys(m for part in parts for m in part.moved):
-        # A panel without the marker counts as it did.
-        ends = [[p.moved.get(marker, (p.counted, p.counted))[i] for p in parts] for i in (0, 1)]
-        low, high = (tally(fields, classes, pd.concat(end)) for end in ends)
+    for marker in dict.fromkeys(c.marker for part in parts for c in part.panel.gated):
+        low, high = (
+            count(scaled_key(marker, end), partial(_with_factor, marker, factor), counted)
+            for end, factor in enumerate(gating.sensitivity_factors)
+        )
         scaled[marker] = (low, high)
     bounds: dict[str, pd.DataFrame] = {}
     blanks: dict[str, pd.DataFrame] = {}
-    for part in parts:
-        for fraction in part.panel.fractions:
-            _add(bounds, fraction.name, _open_cells(part, fraction, fields))
-            _add(blanks, fraction.name, _false_positives(part, fraction, fields, gates))
+    soft: dict[str, pd.DataFrame] = {}
+    drawn: dict[str, NDArray[np.float64]] = {}
+    decided: dict[str, NDArray[np.float64]] = {}
+    for one in counted:
+        for fraction in one.part.panel.fractions:
+            _add(bounds, fraction.name, _open_cells(one, fraction))
+            _add(blanks, fraction.name, _false_positives(one, fraction))
+            _add(decided, fraction.name, decided_counts(one, fraction))
+            if fraction.endpoint:
+                _add(drawn, fraction.name, drawn_counts(one, fraction))
+                _add(soft, fraction.name, soft_counts(one, fraction))
+    apart = None
+    if unmerged:
+        pieces = [Counted(part, fields, classes) for part in unmerged]
+        apart = count("unmerged", lambda one: one.recall.states, pieces)
     return Counts(
-        called=tally(fields, classes, counted),
-        uncapped=tally(fields, classes, counted[~counted[t.CAP].astype(bool)]),
+        called=called,
+        uncapped=uncapped,
         scaled=scaled,
         bounds=bounds,
         false_positives=blanks,
-        ungated=_ungated(parts, gates),
-        unmerged=tally(fields, classes, pd.concat(unmerged)) if unmerged else None,
+        ungated=_ungated(parts),
+        certain=certain,
+        unmerged=apart,
+        indeterminate=_indeterminate(counted, fields),
+        drawn=drawn,
+        soft=soft,
+        decided=decided,
     )
 
 
-def _add(into: dict[str, pd.DataFrame], name: str, table: pd.DataFrame) -> None:
+def _with_factor(marker: str, factor: float, one: Counted) -> NDArray[np.int64]:
+    return one.with_factor(marker, factor)
+
+
+def _add(into: dict[str, Any], name: str, table: Any) -> None:
+    """Add what a panel counted to what others did: each has 0 in the fields of the others."""
     into[name] = into[name] + table if name in into else table
 
 
-def _per_field(cells: pd.DataFrame, mask: NDArray[np.bool_], fields: pd.Index[str]) -> Any:
-    return cells[t.FIELD][mask].value_counts().reindex(fields, fill_value=0)
+def _open_cells(one: Counted, fraction: FractionOf) -> pd.DataFrame:
+    """Count the cells that are certainly in the denominator, and perhaps in the numerator."""
+    outside = ~np.isin(one.part.panel.classes, fraction.denominator)
+    possible = one.recall.table.classes
+    inside = possible.any(axis=1) & ~possible[:, outside].any(axis=1)
+    open_ = inside & ~membership(one, fraction.numerator, fraction.denominator)[1]
+    rows = one.rows[open_[one.recall.states]]
+    return pd.DataFrame({"open": np.bincount(rows, minlength=len(one.fields))}, index=one.fields)
 
 
-def _open_cells(part: Part, fraction: FractionOf, fields: pd.Index[str]) -> pd.DataFrame:
-    unresolved = (part.counted[t.PHENOTYPE] == t.UNRESOLVED).to_numpy()
-    inside, sure = fraction_bounds(fraction, part.possible, part.panel.classes)
-    return pd.DataFrame(
-        {
-            "open": _per_field(part.counted, inside & unresolved, fields),
-            "sure": _per_field(part.counted, sure & unresolved, fields),
-        }
-    )
-
-
-def _false_positives(
-    part: Part, fraction: FractionOf, fields: pd.Index[str], gates: Sequence[Gate]
-) -> pd.DataFrame:
+def _false_positives(one: Counted, fraction: FractionOf) -> pd.DataFrame:
     """Count the cells that false calls alone would give; NaN in fields without that limit."""
-    rows = fields.get_indexer(pd.Index(part.counted[t.FIELD]))
+    panel, recall = one.part.panel, one.recall
     sides = {}
     for side in ("numerator", "denominator"):
         classes = getattr(fraction, side)
         needed = {
             marker
-            for row in part.panel.phenotypes
+            for row in panel.phenotypes
             if row.name in classes
             for marker, call in row.when.items()
             if call == "pos"
         }
-        inside = np.isin(part.panel.classes, classes)
-        within = part.counted[t.PHENOTYPE].isin(classes).to_numpy()
-        expected = np.zeros(len(part.counted))
-        for marker in needed:
-            limits = _limits(part.counted, part.panel, marker, gates)
+        inside = np.isin(panel.classes, classes)
+        within = np.append(inside, False)[recall.found][recall.states]
+        may_be = recall.table.classes[:, inside].any(axis=1)
+        expected, found = np.zeros(len(within)), np.zeros(len(within))
+        for marker in sorted(needed):
+            blank, detected = _limits(recall, marker)
             # Cells that a false call would bring in, and those that it may have brought in.
-            risk = within | part.at_risk[marker][:, inside].any(axis=1)
-            expected += np.where(risk, limits, 0.0)
-        sides[side] = np.bincount(rows, weights=expected, minlength=len(fields))
-    return pd.DataFrame(sides, index=fields)
+            risk = within | may_be[recall.set_to(marker, POSITIVE_CODE)]
+            expected += np.where(risk, blank[recall.batch], 0.0)
+            found += np.where(risk, detected[recall.batch], 0.0)
+        sides[side] = np.bincount(one.rows, weights=expected, minlength=len(one.fields))
+        if side == "numerator":
+            sides["detectable"] = np.bincount(one.rows, found, minlength=len(one.fields))
+    return pd.DataFrame(sides, index=one.fields)
 
 
-def _limits(
-    cells: pd.DataFrame, panel: Panel, marker: str, gates: Sequence[Gate]
-) -> NDArray[np.float64]:
-    """Limit of blank of the gate of each cell; NaN where a gate has none."""
-    out = np.zeros(len(cells))
-    keys = cells[[t.BATCH, t.ACQUISITION]].astype(str)
-    for batch, acquisition in keys.drop_duplicates().itertuples(index=False):
-        rows = ((keys[t.BATCH] == batch) & (keys[t.ACQUISITION] == acquisition)).to_numpy()
-        place = {"panel": panel.name, "batch": batch, "acquisition": acquisition}
-        for column in panel.channel(marker).columns:
-            gate = select_gate(gates, marker, column, **place)
-            rates = None if gate is None else gate.control_fpr
-            out[rows] += np.nan if rates is None else rates.blank_limit
-    return out
+def _limits(recall: Recall, marker: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Limits of blank and of detection of the gates of each batch; NaN where a gate has none."""
+    gates = recall.markers[marker].gates
+    blank, detected = np.zeros(len(gates[0])), np.zeros(len(gates[0]))
+    for column in gates:
+        rates = [None if gate is None else gate.control_fpr for gate in column]
+        blank += np.array([np.nan if r is None else r.blank_limit for r in rates])
+        # EP17: another 1.645 SD above the limit of blank.
+        detected += np.array([np.nan if r is None else r.blank_limit + 1.645 * r.sd for r in rates])
+    return blank, detected
 
 
-def _ungated(parts: Sequence[Part], gates: Sequence[Gate]) -> frozenset[tuple[str, str]]:
+def _ungated(parts: Sequence[Part]) -> frozenset[tuple[str, str]]:
     found = set()
     for part in parts:
         scope = part.fields[[t.FIELD, t.BATCH, t.ACQUISITION]].astype(str)
-        for name, batch, acquisition in scope.itertuples(index=False):
+        for own, mine in scope.groupby([t.BATCH, t.ACQUISITION], sort=False):
+            batch, acquisition = map(str, own)
             place = {"panel": part.panel.name, "batch": batch, "acquisition": acquisition}
             for channel in part.panel.gated:
                 for column in channel.columns:
-                    gate = select_gate(gates, channel.marker, column, **place)
+                    gate = select_gate(part.recall.gates, channel.marker, column, **place)
                     if gate is None or gate.value is None:
-                        found.add((name, channel.marker))
+                        found |= {(name, channel.marker) for name in mine[t.FIELD]}
     return frozenset(found)
+
+
+def _indeterminate(counted: Sequence[Counted], fields: pd.Index[str]) -> pd.DataFrame:
+    """Count the cells whose call is indeterminate; NaN in fields that do not show the marker."""
+    names = dict.fromkeys(c.marker for one in counted for c in one.part.panel.gated)
+    found = {marker: np.full(len(fields), np.nan) for marker in names}
+    for one in counted:
+        own = fields.get_indexer(pd.Index(one.part.fields[t.FIELD]))
+        for marker, values in one.recall.markers.items():
+            n = np.bincount(one.rows[values.digits == UNKNOWN_CODE], minlength=len(fields))
+            found[marker][own] = n[own]
+    return pd.DataFrame(found, index=fields)
 
 
 def without_negatives(
@@ -193,9 +229,14 @@ def tally_exclusions(parts: Sequence[pd.DataFrame], fields: pd.Index[str]) -> pd
     DataFrame
         Index: `fields`; columns: `imganalysis.tables.EXCLUSIONS`.
     """
-    found = pd.DataFrame(0, index=fields, columns=list(t.EXCLUSIONS))
+    words = pd.Index(t.EXCLUSIONS)
+    names, codes = [np.zeros(0, object)], [np.zeros(0, np.intp)]
     for cells in parts:
-        out = cells[cells[t.EXCLUSION] != ""]
-        for (name, word), group in out.groupby([t.FIELD, t.EXCLUSION], observed=True):
-            found.loc[name, word] = len(group)
-    return found
+        code = words.get_indexer(pd.Index(cells[t.EXCLUSION]))
+        out = np.flatnonzero(code >= 0)
+        if out.size:
+            names.append(cells[t.FIELD].to_numpy(dtype=object)[out])
+            codes.append(code[out])
+    rows = fields.get_indexer(pd.Index(np.concatenate(names)))
+    found = tally_codes(rows, np.concatenate(codes), (len(fields), len(words)))
+    return pd.DataFrame(found, index=fields, columns=list(words))

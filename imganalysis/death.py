@@ -284,12 +284,25 @@ def spread(objects: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     objects
         Place, shape and intensities are those of each object, all else its cell's.
     """
+    if _is_whole(objects, cells):
+        return cells
     own = [c for c in cells.columns if c not in objects.columns]
     shared = [t.CAP, t.EVALUABLE, t.EXCLUSION, t.IN_FRAME, t.IN_TISSUE, t.ON_BORDER, *own]
     rows = pd.Index(cells[t.CELL_ID]).get_indexer(pd.Index(objects[t.CELL_ID]))
     found = cells[[c for c in shared if c in cells.columns]].iloc[rows].reset_index(drop=True)
     kept = objects.reset_index(drop=True)
     return kept.assign(**{name: found[name] for name in found.columns})
+
+
+def _is_whole(objects: pd.DataFrame, cells: pd.DataFrame) -> bool:
+    """Whether the cells are the objects, with columns of the same types and some more."""
+    n = len(objects.columns)
+    return (
+        len(objects) == len(cells)
+        and cells.columns[:n].equals(objects.columns)
+        and cells.dtypes.iloc[:n].tolist() == objects.dtypes.tolist()
+        and not (objects[t.FRAGMENTS].to_numpy() > 1).any()
+    )
 
 
 def field_numbers(
@@ -308,16 +321,20 @@ def field_numbers(
     """
     out: dict[str, dict[str, float]] = {}
     for name, table in cells.items():
-        counted = table[table[t.EVALUABLE].astype(bool)]
+        counted = np.flatnonzero(table[t.EVALUABLE].to_numpy(bool))
         row: dict[str, float] = {"n_cells": len(table), "n_evaluable": len(counted)}
         panel = panels[name]
         if panel.death_marker is not None and name not in merged.open:
             dying = [p.name for p in panel.phenotypes if p.apoptotic]
             # A field without a cell has no classes either.
-            pieces = counted[counted[t.PHENOTYPE].isin(dying)] if len(counted) else counted
+            pieces = counted
+            if len(counted):
+                pieces = counted[table[t.PHENOTYPE].isin(dying).to_numpy(bool)[counted]]
             row["n_apoptotic"] = len(pieces)
             row["fragments_per_apoptotic"] = (
-                float(pieces[t.FRAGMENTS].mean()) if len(pieces) else np.nan
+                float(table[t.FRAGMENTS].to_numpy(np.float64)[pieces].mean())
+                if len(pieces)
+                else np.nan
             )
         if name in merged.ghosts:
             row["ghost_n"], row["ghost_area_mm2"] = merged.ghosts[name]

@@ -86,6 +86,21 @@ def guarded_calls(
         indeterminate.
     """
     calls = call_cells(cells, panel, gates, band)
+    alone = values_alone(cells, panel)
+    if not alone:
+        return calls
+    without = call_cells(cells.assign(**alone), panel, gates, band)
+    return calls.mask((calls == t.POSITIVE) & (without != t.POSITIVE), t.INDETERMINATE)
+
+
+def values_alone(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[Any]]:
+    """Measures without the arcs at brighter neighbours.
+
+    Returns
+    -------
+    dict
+        Column of a measure -> (N,) its value; empty where neighbours are not minded.
+    """
     alone: dict[str, NDArray[Any]] = {}
     for channel in panel.gated:
         free = t.measure_column(channel.marker, "ring", t.FREE)
@@ -99,10 +114,7 @@ def guarded_calls(
                 nucleus = cells[t.measure_column(channel.marker, "nucleus", "mean")]
                 value = np.maximum(ring, nucleus.to_numpy(np.float64))
             alone[column] = np.where(np.isnan(ring), cells[column], value)
-    if not alone:
-        return calls
-    without = call_cells(cells.assign(**alone), panel, gates, band)
-    return calls.mask((calls == t.POSITIVE) & (without != t.POSITIVE), t.INDETERMINATE)
+    return alone
 
 
 def _of_ring(measure: Any) -> bool:

@@ -98,6 +98,12 @@ class Channel(Model):
             return {**values, "measures": measures}
         return values
 
+    @model_validator(mode="after")
+    def _sensitivity_origin(self) -> Channel:
+        if self.sensitivity is not None and not self.sensitivity_origin.strip():
+            raise ValueError("sensitivity needs sensitivity_origin: where the number is from")
+        return self
+
     @property
     def gated(self) -> bool:
         """Whether cells are called positive or negative for the marker."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DERIVED = (
     "lo", "hi", "naive_lo", "naive_hi", "bound_lo", "bound_hi", "uncapped", "unmerged", "gate",
-    "total_lo", "total_hi", "corrected",
+    "total_lo", "total_hi", "corrected", "lob", "lod", "rg", "rg_lo", "rg_hi", "soft", "field_mean",
 )  # fmt: skip
 """What a fraction's own columns end in; no variant has one of these names."""
 

@@ -31,6 +31,7 @@ from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
 from imganalysis.quantify.merging import number_cells
+from imganalysis.quantify.ratios import check_ratios, ratio_table
 from imganalysis.quantify.spatial import check_pairs, space_table
 from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
 from imganalysis.records import (
@@ -196,7 +197,10 @@ def analyse_study(
         settings.space,
         settings.summary,
     )
-    return StudyResult(study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space)
+    ratios = ratio_table(samples, judged.counts, study.panels, settings.summary)
+    return StudyResult(
+        study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space, ratios
+    )
 
 
 def check_run(
@@ -217,6 +221,7 @@ def check_run(
     check_given(study, settings)
     check_method(settings)
     check_pairs(study.panels.values(), settings.space)
+    check_ratios(study.panels.values(), settings.summary)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     given = read_calibrations(calibration_file, study.panels)
     check_calibration(study, settings, given)
@@ -317,6 +322,7 @@ def run_study(
             biopsies=result.biopsies,
             fields=result.fields,
             exclusions=result.exclusions,
+            ratios=result.ratios,
             space=result.space if settings.space.table else None,
             cells=result.cells,
             cells_csv=settings.output.cells_csv,

@@ -95,6 +95,7 @@ class StudyResult:
     cells: dict[str, pd.DataFrame]  # field -> one row per object; of controls without classes
     gates: tuple[Gate, ...]
     space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    ratios: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
     @property
     def n_failed(self) -> int:

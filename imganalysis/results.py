@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 SPACE = "space.csv"
+RATIOS = "ratios.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
 GATE_FIGURES = "gates"
 DEATH = "death"
 NAMES = (
-    BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
-    OVERLAYS, QC, GATE_FIGURES, RUN,
+    BIOPSIES, FIELDS, EXCLUSIONS, RATIOS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS,
+    MASKS, DEATH, OVERLAYS, QC, GATE_FIGURES, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
@@ -265,6 +266,7 @@ def write_tables(
     biopsies: pd.DataFrame,
     fields: pd.DataFrame,
     exclusions: pd.DataFrame,
+    ratios: pd.DataFrame,
     space: pd.DataFrame | None = None,
     cells: dict[str, pd.DataFrame],
     cells_csv: bool,
@@ -277,6 +279,8 @@ def write_tables(
         Of the results.
     biopsies, fields, exclusions
         One row per biopsy, field, and reason of exclusion in a field.
+    ratios
+        One row per biopsy and ratio.
     space
         One row per biopsy and measure of where cells lie, if wanted.
     cells
@@ -287,6 +291,7 @@ def write_tables(
     write_csv(folder / BIOPSIES, biopsies)
     write_csv(folder / FIELDS, fields)
     write_csv(folder / EXCLUSIONS, exclusions)
+    write_csv(folder / RATIOS, ratios)
     if space is not None:
         write_csv(folder / SPACE, space)
     write_xlsx(

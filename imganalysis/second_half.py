@@ -11,14 +11,15 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
-from imganalysis.classify.gates import scale_gates
-from imganalysis.classify.phenotypes import Classified, classify_cells
-from imganalysis.classify.region import field_region
+from imganalysis.classify.phenotypes import classify_cells
+from imganalysis.classify.recall import recall_cells
+from imganalysis.classify.region import panel_regions
 from imganalysis.classify.soft import positive_probabilities
-from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
+from imganalysis.counted import Part
+from imganalysis.counting import count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
 from imganalysis.gating import GATE_CONTROLS, study_gates
-from imganalysis.guarding import free_rings, guarded_calls
+from imganalysis.guarding import free_rings, guarded_calls, values_alone
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
 from imganalysis.study import SAMPLE
 
@@ -58,6 +59,8 @@ class Judged:
         Field -> name -> number: objects, cells, ghosts.
     unmerged
         Fields whose fragments could not be told from cells.
+    parts
+        The counted cells of each panel, ready to be called by other gates.
     """
 
     cells: pd.DataFrame
@@ -69,6 +72,7 @@ class Judged:
     no_negatives: frozenset[tuple[str, str]]
     numbers: dict[str, dict[str, float]]
     unmerged: frozenset[str]
+    parts: tuple[Part, ...] = ()
 
 
 def judge(
@@ -135,9 +139,9 @@ def judge(
             pieces = _together(merged.objects, mine)
             if len(pieces) > len(found):
                 alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
+                unmerged.append(_part(alone, mine, panel, used, {}, settings))
             else:
-                alone = part.cells
-            unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
+                unmerged.append(part)
     cells = [part.cells for part in parts]
     by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
     controlled = [table for name, table in objects.items() if name not in merged.cells]
@@ -145,7 +149,7 @@ def judge(
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
         {name: spread(merged.objects[name], table) for name, table in by_field.items()},
-        count_cells(parts, names, panels, used, unmerged),
+        count_cells(parts, names, panels, settings.gating, unmerged),
         tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
@@ -154,6 +158,7 @@ def judge(
         ),
         field_numbers(merged, {**merged.cells, **by_field}, own),
         merged.open,
+        tuple(parts),
     )
 
 
@@ -165,8 +170,13 @@ def _together(objects: Mapping[str, pd.DataFrame], fields: pd.DataFrame) -> pd.D
 
 
 def _by_field(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    groups = cells.groupby(t.FIELD, sort=False)
-    return {str(name): table.reset_index(drop=True) for name, table in groups}
+    """Field -> its cells, which stand together."""
+    code, names = pd.factorize(cells[t.FIELD])
+    ends = np.searchsorted(code, np.arange(len(names) + 1))
+    return {
+        str(name): cells.iloc[start:stop].reset_index(drop=True)
+        for name, start, stop in zip(names, ends, ends[1:], strict=False)
+    }
 
 
 def _judge_panel(
@@ -179,31 +189,44 @@ def _judge_panel(
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
-    band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
-    table, result, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
+    table, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
     margin = settings.space.margin_um
     region_mm2 = {
         name: region_areas(mask, grids[name], margin, spaces.get(name))
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    mask = table[t.EVALUABLE].to_numpy(dtype=bool)
-    counted = table[mask]
-    moved, at_risk = {}, {}
+    return _part(table, fields, panel, gates, region_mm2, settings), regions
+
+
+def _part(
+    table: pd.DataFrame,
+    fields: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    region_mm2: dict[str, dict[str, float]],
+    settings: Settings,
+) -> Part:
+    counted, band = _counted(table, panel), settings.gating.indeterminate_band
+    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel))
+    return Part(panel, fields, table, counted, recall, region_mm2)
+
+
+def _counted(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Take the evaluable cells, with the columns that decide what they count for."""
+    wanted = [t.FIELD, t.BIOPSY, t.BATCH, t.ACQUISITION, t.CAP, t.PHENOTYPE, t.RING_AREA]
+    wanted += [t.context_column(name) for name in panel.contexts]
     for channel in panel.gated:
-        ends = []
-        for factor in settings.gating.sensitivity_factors:
-            other = scale_gates(gates, channel.marker, factor)
-            # The region and all else that hangs on neighbours stay as they are.
-            recalled = counted.assign(**guarded_calls(counted, panel, other, band))
-            ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
-        moved[channel.marker] = (ends[0], ends[1])
-        if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
-        at_risk[channel.marker] = classify_cells(if_positive, panel).possible
-    possible = result.possible[mask]
-    return Part(panel, fields, table, counted, possible, moved, at_risk, region_mm2), regions
+        name = channel.marker
+        wanted += [*channel.columns, t.call_column(name), t.probability_column(name)]
+        wanted += [t.measure_column(name, "ring", t.FREE)]
+        parts = [m.statistic for m in channel.measures if m.compartment == "max"]
+        parts += ["mean"]
+        wanted += [t.measure_column(name, c, s) for s in parts for c in ("nucleus", "ring")]
+    mine = table[[name for name in dict.fromkeys(wanted) if name in table.columns]]
+    return mine[table[t.EVALUABLE].to_numpy(dtype=bool)]
 
 
 def _classified(
@@ -213,7 +236,7 @@ def _classified(
     grids: Mapping[str, NDArray[Any]],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
-) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
+) -> tuple[pd.DataFrame, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
     `grids` are the fields' grids of areas, or the regions themselves where these are known.
@@ -233,7 +256,7 @@ def _classified(
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_cells(table, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
-    return table, result, regions
+    return table, regions
 
 
 def _regions(
@@ -242,15 +265,4 @@ def _regions(
     """Field -> grid of the panel's region, where it can be had."""
     if panel.region is None:
         return {}
-    columns = [t.FIELD, t.Y, t.X, t.DIAMETER, t.EVALUABLE, t.EXCLUSION]
-    columns += [t.call_column(channel.marker) for channel in panel.gated]
-    slim = cells[columns]
-    rows = slim.groupby(t.FIELD, sort=False).indices
-    none = np.zeros(0, dtype=np.intp)
-    found = {}
-    for name, grid in grids.items():
-        group = slim.iloc[rows.get(name, none)]
-        mask = field_region(group, panel.region, grid.shape, t.GRID_UM)
-        if mask is not None:
-            found[name] = mask
-    return found
+    return panel_regions(cells, panel.region, {name: g.shape for name, g in grids.items()})

@@ -161,6 +161,12 @@ class Summary(Model):
     minimum_fields: int = Field(3, ge=1, description="fewer: flag below_minimum")
     low_cells: int = Field(500, ge=1, description="fewer: flag low_count")
     low_fields: int = Field(5, ge=1, description="fewer: flag low_count")
+    ratios: tuple[tuple[str, str], ...] = Field(
+        (("infiltrate", "tumour"),),
+        title="Ratios",
+        description="by density: a class, or tumour or infiltrate (classes of that role), over "
+        "another",
+    )
 
 
 class Output(Model):

@@ -169,6 +169,11 @@ def call_column(marker: str) -> str:
     return f"{marker}_call"
 
 
+def indeterminate_column(marker: str) -> str:
+    """Name of the column of the cells whose call of a marker is indeterminate."""
+    return f"n_indeterminate_{marker}"
+
+
 def probability_column(marker: str) -> str:
     """Name of the column of the probability that a cell is positive for a marker."""
     return f"{marker}_probability"

@@ -28,6 +28,9 @@ FLAGS: dict[str, str] = {
     "that `below_LoD` cannot be told",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "
     "to be negative",
+    "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
+    "fields with few cells, or little tissue, are unlike the others; of a density with its name in "
+    "front, as in `CLASS_per_mm2:fields_uneven`",
     "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",
@@ -69,6 +72,14 @@ FLAGS: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     "ungated": "a marker that the value needs has no gate",
+    "gate_se_unknown": "a gate from a file, by hand, or of too few control cells has no standard "
+    "error, so that the interval cannot be widened by it",
+    "no_probability": "no probability is known of a marker's calls",
+    "blank_unknown": "a gate from a file, by hand or from one control field has no false positive "
+    "rate",
+    "sensitivity_unknown": "the panel does not give the sensitivity of the marker that decides",
+    "sensitivity_too_low": "that sensitivity is no higher than the false positive rate",
+    "one_field": "one field or section only, of which none can be drawn anew",
     "not_stained": "no field of a panel that shows it",
     "no_field": "the biopsy has no field of view that could be analysed",
     "thick_stack": "cells of a stack left in 3-D have no density per area",

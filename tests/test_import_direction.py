@@ -28,8 +28,8 @@ SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
-    "segmenting calibrate calibration_file calibration_parts control_fields "
-    "gating gate_review gate_changes".split()
+    "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
+    "gating gate_review gate_changes moving".split()
 )
 READING = frozenset({"io"})
 

@@ -72,7 +72,7 @@ def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
             np.zeros((len(cells), 0), dtype=bool),
         )
     table = lookup_table(panel)
-    codes, which = np.unique(_codes(cells, table.rules), return_inverse=True)
+    codes, which = np.unique(state_codes(cells, table.rules), return_inverse=True)
     which = which.reshape(-1)
     possible = table.classes[codes]
     one = possible.sum(axis=1) == 1
@@ -124,7 +124,8 @@ def lookup_table(panel: Panel) -> LookupTable:
     return LookupTable(rules, rows, classes)
 
 
-def _codes(cells: pd.DataFrame, rules: RuleTable) -> NDArray[np.int64]:
+def state_codes(cells: pd.DataFrame, rules: RuleTable) -> NDArray[np.int64]:
+    """State of each cell, as a number of `LookupTable`."""
     codes = np.zeros(len(cells), dtype=np.int64)
     for marker in rules.markers:
         codes = codes * 3 + np.minimum(call_codes(cells, marker), UNKNOWN_CODE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, is_present
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -50,14 +51,71 @@ def field_region(
     """
     if region is None:
         return None
+    rows = np.arange(len(cells))
+    return _mask(rows, *_chosen(cells, region), region, shape, grid_um)
+
+
+def panel_regions(
+    cells: pd.DataFrame,
+    region: Region,
+    shapes: Mapping[str, Sequence[int]],
+    grid_um: float = t.GRID_UM,
+) -> dict[str, NDArray[np.bool_]]:
+    """Find the regions of many fields, as `field_region` finds that of one.
+
+    Parameters
+    ----------
+    cells
+        One row per cell of all fields, with calls.
+    region
+        The panel's.
+    shapes
+        Field -> rows and columns of its grid.
+    grid_um
+        Side of a square of the grid, um.
+
+    Returns
+    -------
+    dict
+        Field -> (Y, X) bool, where it can be had.
+    """
+    points, chosen, known = _chosen(cells, region)
+    groups = cells.groupby(t.FIELD, sort=False).indices
+    none = np.zeros(0, dtype=np.intp)
+    found = {}
+    for name, shape in shapes.items():
+        rows = np.asarray(groups.get(name, none))
+        mask = _mask(rows, points, chosen, known, region, shape, grid_um)
+        if mask is not None:
+            found[name] = mask
+    return found
+
+
+def _chosen(
+    cells: pd.DataFrame, region: Region
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Positions of cells, which of them make a region, and which have a call that tells."""
     t.require(cells, [t.Y, t.X, t.DIAMETER], source="cells")
     calls = np.stack([call_codes(cells, marker) for marker in region.positive])
-    if calls.size and (calls >= UNKNOWN_CODE).all():
-        return None
     large = cells[t.DIAMETER].to_numpy(dtype=np.float64) > region.min_diameter_um
     chosen = large & is_present(cells) & (calls == POSITIVE_CODE).any(axis=0)
-    points = cells.loc[chosen, [t.Y, t.X]].to_numpy(dtype=np.float64)
-    return region_mask(points, region, [n * grid_um for n in shape], grid_um)
+    points = cells[[t.Y, t.X]].to_numpy(dtype=np.float64)
+    return points, chosen, (calls < UNKNOWN_CODE).any(axis=0)
+
+
+def _mask(
+    rows: NDArray[np.intp],
+    points: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    region: Region,
+    shape: Sequence[int],
+    grid_um: float,
+) -> NDArray[np.bool_] | None:
+    if rows.size and not known[rows].any():
+        return None
+    own = points[rows[chosen[rows]]]
+    return region_mask(own, region, [n * grid_um for n in shape], grid_um)
 
 
 def region_mask(
@@ -94,13 +152,20 @@ def region_mask(
     counts = np.bincount(y * shape[1] + x, minlength=shape[0] * shape[1]).reshape(shape)
     sigma = region.sigma_um / grid_um
     smooth = ndimage.gaussian_filter(counts.astype(np.float64), sigma, mode="constant")
-    seen = ndimage.gaussian_filter(np.ones(shape), sigma, mode="constant")
-    per_mm2 = smooth / seen / grid_um**2 * 1e6
+    per_mm2 = smooth / _seen(shape, sigma) / grid_um**2 * 1e6
     dense = per_mm2 >= region.min_density_per_mm2
     patches, n = ndimage.label(dense)
     members = np.bincount(patches[y, x], minlength=n + 1)
     dense &= members[patches] >= MIN_CELLS
     return _closed(dense, region.closing_um / grid_um)
+
+
+@lru_cache(maxsize=64)
+def _seen(shape: tuple[int, ...], sigma: float) -> NDArray[np.float64]:
+    """Share of the kernel that lies in the field."""
+    seen = ndimage.gaussian_filter(np.ones(shape), sigma, mode="constant")
+    seen.flags.writeable = False
+    return np.asarray(seen)
 
 
 def inside(

@@ -18,6 +18,7 @@ from imganalysis.quantify.summary import (
     fraction_row,
 )
 from imganalysis.quantify.tallies import death_columns
+from imganalysis.quantify.uncertainty import UNEVEN, is_uneven
 from imganalysis.settings_counting import Counting
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _row(
         result = fraction_row(fraction, mine, counts, panels, settings, markers)
         reason = result.reason
         if reason == "not_stained":
-            reason = _why_not(group, owners)
+            reason = why_not(group, owners)
         row |= result.columns
         gates |= result.gates
         for word in result.flags:
@@ -107,9 +108,10 @@ def _row(
             flags.append(f"{fraction.name}:{word}" if own else word)
         if reason:
             reasons.append(f"{fraction.name}: {reason}")
+        reasons += result.reasons
         if fraction.endpoint:
             row |= _form(mine, owners, flags)
-    row |= _densities(done, counts, panels, settings, reasons)
+    row |= _densities(done, counts, panels, settings, reasons, flags)
     more, why = corrected_columns(
         next((f for f in fraction_names(panels.values()) if f.endpoint), None),
         done, counts.called, panels, _counted_classes(panels), settings, counting,
@@ -133,6 +135,8 @@ def _row(
     row |= gates
     row |= {f"n_{word}": int(done[f"n_{word}"].sum()) for word in t.EXCLUSIONS}
     row["n_unresolved"] = int(counts.called.loc[list(done[t.FIELD]), t.UNRESOLVED].sum())
+    for marker in dict.fromkeys(m for panel in panels.values() for m in _gated(panel)):
+        row[t.indeterminate_column(marker)] = _indeterminate(done, counts, marker)
     if any((name, m) in no_negatives for p in panels.values() for m in _gated(p)):
         flags.append("no_negative_population")
     for words in done["flags"]:
@@ -142,8 +146,16 @@ def _row(
     return row
 
 
-def _why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
-    """Why a biopsy has no analysed field of the panels that have a fraction."""
+def _indeterminate(done: pd.DataFrame, counts: Counts, marker: str) -> float:
+    """Cells whose call of a marker is indeterminate; NaN where no field shows it."""
+    table = counts.indeterminate
+    if table is None or marker not in table:
+        return float("nan")
+    return float(table.loc[list(done[t.FIELD]), marker].sum(min_count=1))
+
+
+def why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
+    """Say why a biopsy has no analysed field of the panels that show something."""
     lost = group[group["status"] == "failed"]["panel"]
     if lost.isin([*owners, ""]).any():
         return "fields_failed"
@@ -194,6 +206,7 @@ def _densities(
     panels: Mapping[str, Panel],
     settings: Summary,
     reasons: list[str],
+    flags: list[str],
 ) -> dict[str, float]:
     owners = _counted_classes(panels)
     row: dict[str, float] = {}
@@ -213,6 +226,10 @@ def _densities(
             why["thick_stack"] = None
         cells: Sequence[float] = counts.called.loc[list(mine[t.FIELD]), name].tolist()
         areas: Sequence[float] = mine["tissue_mm2"].tolist()
-        row |= density_columns(name, cells if known else [], areas if known else [], settings)
+        own = density_columns(name, cells if known else [], areas if known else [], settings)
+        value, *_, mean = own.values()
+        if is_uneven(value, mean):
+            flags.append(f"{next(iter(own))}:{UNEVEN}")
+        row |= own
     reasons += [f"densities: {word}" for word in why]
     return row

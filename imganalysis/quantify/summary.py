@@ -11,9 +11,10 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
+from imganalysis.quantify.uncertainty import doubts, field_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from imganalysis.settings import Summary
 
 NAN = float("nan")
+SIDES = ("numerator", "denominator")
 
 BELOW_BLANK = "below_LoD"
 """Flag of a fraction whose interval reaches down to what false calls alone would give."""
@@ -42,15 +44,31 @@ class Counts:
     scaled
         marker -> (with its gate lowered, with its gate raised).
     bounds
-        fraction -> columns ``open`` and ``sure``: unresolved cells that are certainly in the
-        denominator, and among them those certainly in the numerator too.
+        fraction -> column ``open``: unresolved cells that are certainly in the denominator, and
+        perhaps in the numerator.
     false_positives
         fraction -> columns ``numerator`` and ``denominator``: cells per field that false calls
-        alone would put there, at the limit of blank of the gates; NaN where it is unknown.
+        alone would put there, at the limit of blank of the gates, and ``detectable``: in the
+        numerator, at their limit of detection; NaN where it is unknown.
     ungated
         (field, marker) pairs without a gate.
+    certain
+        Name of a table (``called``, ``uncapped``, ``unmerged``, `scaled_key`) -> fraction/variant
+        -> (fields, 2) unresolved cells that are in its numerator, and in its denominator, whatever
+        their class is.
     unmerged
         As `called`, every fragment counted as a cell; None where that is not known.
+    indeterminate
+        Index: field; columns: markers; cells whose call is indeterminate, NaN in fields that do
+        not show the marker.
+    drawn
+        fraction -> (draws, fields, 2) cells in the numerator and denominator with every gate
+        moved by its standard error; NaN in fields with a gate that has none.
+    soft
+        fraction -> columns ``numerator`` and ``denominator``: sums of the cells' probabilities;
+        NaN where a marker has none.
+    decided
+        fraction -> (fields, 34) as `imganalysis.quantify.misclassified` reads it.
     """
 
     called: pd.DataFrame
@@ -59,7 +77,27 @@ class Counts:
     bounds: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     false_positives: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     ungated: frozenset[tuple[str, str]] = frozenset()
+    certain: Mapping[str, Mapping[str, NDArray[np.int64]]] = field(default_factory=dict)
     unmerged: pd.DataFrame | None = None
+    indeterminate: pd.DataFrame | None = None
+    drawn: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    soft: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    decided: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def table(self, key: str) -> pd.DataFrame | None:
+        """Find the counts by class under a name of `certain`."""
+        for marker, pair in self.scaled.items():
+            for end, table in enumerate(pair):
+                if key == scaled_key(marker, end):
+                    return table
+        return {"called": self.called, "uncapped": self.uncapped, "unmerged": self.unmerged}.get(
+            key
+        )
+
+
+def scaled_key(marker: str, end: int) -> str:
+    """Name of the counts with a marker's gate lowered (0) or raised (1)."""
+    return f"{marker}/{end}"
 
 
 def tally(
@@ -83,24 +121,24 @@ def tally(
     return pd.DataFrame(shaped, index=pd.Index(fields), columns=pd.Index(classes))
 
 
-def fraction_bounds(
-    fraction: FractionOf, possible: NDArray[np.bool_], classes: Sequence[str]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which unresolved cells are certainly in the denominator, and certainly in the numerator.
+def tally_codes(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Count cells by the position of their field and class.
 
     Parameters
     ----------
-    fraction
-        Its numerator and denominator.
-    possible
-        (cells, classes) what each unresolved cell may be.
-    classes
-        Names of the columns of `possible`.
+    rows, columns
+        (N,) of each cell.
+    shape
+        Number of fields and classes.
+
+    Returns
+    -------
+    array
+        (fields, classes).
     """
-    outside = ~np.isin(classes, fraction.denominator)
-    others = ~np.isin(classes, fraction.numerator)
-    inside = ~possible[:, outside].any(axis=1) & possible.any(axis=1)
-    return inside, inside & ~possible[:, others].any(axis=1)
+    return np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
@@ -113,19 +151,28 @@ def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
 
 
 def _sums(
-    part: str, fields: pd.DataFrame, counts: pd.DataFrame, panels: Mapping[str, Panel], name: str
+    part: str,
+    fields: pd.DataFrame,
+    counts: Counts,
+    key: str,
+    panels: Mapping[str, Panel],
+    name: str,
 ) -> NDArray[np.float64]:
     """Cells per field in the numerator or denominator of a fraction, by each field's panel."""
     out = np.zeros(len(fields))
     variant, _, side = part.partition("/")
-    rows = counts.index.get_indexer(pd.Index(fields[t.FIELD]))
+    table = counts.table(key)
+    if table is None:
+        return np.full(len(fields), NAN)
+    rows = table.index.get_indexer(pd.Index(fields[t.FIELD]))
     for panel in fields["panel"].unique():
         whole = next(f for f in panels[panel].fractions if f.name == name)
         rule: Any = whole.variants[variant] if variant else whole
-        columns = counts.columns.get_indexer(pd.Index(getattr(rule, side)))
+        columns = table.columns.get_indexer(pd.Index(getattr(rule, side)))
         mine = (fields["panel"] == panel).to_numpy()
-        out[mine] = counts.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
-    return out
+        out[mine] = table.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
+    more = counts.certain.get(key, {}).get(f"{name}/{variant}")
+    return out if more is None else out + more[rows, SIDES.index(side)]
 
 
 def _many_sections(fields: pd.DataFrame) -> int:
@@ -133,12 +180,20 @@ def _many_sections(fields: pd.DataFrame) -> int:
     return int(fields.groupby("panel")["section"].nunique().max()) if len(fields) else 0
 
 
-def _clusters(fields: pd.DataFrame, values: NDArray[Any]) -> NDArray[Any]:
-    """Sum per cluster: sections where a panel has three or more, else fields."""
+def clustering(fields: pd.DataFrame) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Say what sums fields to clusters: sections where a panel has three or more, else fields.
+
+    Returns
+    -------
+    callable
+        (..., fields) -> (..., clusters).
+    """
     if _many_sections(fields) < 3:
-        return values
+        return lambda values: values
     keys = [fields["panel"].to_numpy(), fields["section"].astype(str).to_numpy()]
-    return pd.Series(values).groupby(keys, sort=True).sum().to_numpy()
+    which = pd.Series(0, index=range(len(fields))).groupby(keys, sort=True).ngroup().to_numpy()
+    sections = which == np.arange(which.max() + 1)[:, np.newaxis]
+    return lambda values: values @ sections.T.astype(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -155,12 +210,15 @@ class FractionRow:
         Fixed words.
     reason
         Fixed word where the fraction cannot be had, else empty.
+    reasons
+        ``column: word`` of its further columns that cannot be had where the fraction can.
     """
 
     columns: dict[str, Any]
     gates: dict[str, float]
     flags: tuple[str, ...]
     reason: str
+    reasons: tuple[str, ...] = ()
 
 
 def fraction_row(
@@ -191,52 +249,55 @@ def fraction_row(
     """
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
 
-    def sums(part: str, table: pd.DataFrame) -> NDArray[np.float64]:
-        return _clusters(fields, _sums(part, fields, table, panels, name))
+    clusters = clustering(fields)
 
-    def ratio(table: pd.DataFrame, variant: str = "") -> float:
-        den = sums(f"{variant}/denominator", table).sum()
-        return float(scale * sums(f"{variant}/numerator", table).sum() / den) if den else NAN
+    def sums(part: str, key: str) -> NDArray[np.float64]:
+        return _sums(part, fields, counts, key, panels, name)
+
+    def ratio(key: str, variant: str = "") -> float:
+        den = sums(f"{variant}/denominator", key).sum()
+        return float(scale * sums(f"{variant}/numerator", key).sum() / den) if den else NAN
 
     reason = _reason(fraction, fields, counts, panels)
-    x, n = sums("/numerator", counts.called), sums("/denominator", counts.called)
+    apart = [sums(f"/{side}", "called") for side in SIDES]
+    x, n = map(clusters, apart)
     row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
     blank = _blank(name, fields, counts)
-    per_field = _sums("/denominator", fields, counts.called, panels, name)
     # No more cells than the controls alone would give are no cells to speak of.
     if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
     e = Estimate() if reason else _estimate(x, n, settings)
     row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
-    flags = [] if reason else _flags(fraction, per_field, fields, settings)
+    flags = [] if reason else _flags(fraction, apart[1], fields, settings)
     if not reason and blank is None:
         flags.append(UNKNOWN_BLANK)
     elif not reason and blank is not None and e.lo * n.sum() <= blank["numerator"]:
         flags.append(BELOW_BLANK)
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
+    more = doubts(fraction, fields, counts, panels, settings, e, (apart[0], apart[1]), clusters)
+    row |= more.columns
+    flags += more.flags
     for variant in fraction.variants:
-        row[f"{name}_{variant}"] = NAN if reason else ratio(counts.called, variant)
+        row[f"{name}_{variant}"] = NAN if reason else ratio("called", variant)
     if not fraction.endpoint:
-        return FractionRow(row, {}, tuple(flags), reason)
-    open_, sure = 0.0, 0.0
+        return FractionRow(row, {}, tuple(flags), reason, more.reasons)
+    open_ = 0.0
     if name in counts.bounds:
-        mine = counts.bounds[name].loc[list(fields[t.FIELD])]
-        open_, sure = float(mine["open"].sum()), float(mine["sure"].sum())
+        open_ = float(counts.bounds[name].loc[list(fields[t.FIELD]), "open"].sum())
     most = n.sum() + open_
     known = not reason and most > 0
-    row[f"{name}_bound_lo"] = scale * (x.sum() + sure) / most if known else NAN
+    row[f"{name}_bound_lo"] = scale * x.sum() / most if known else NAN
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
-    row[f"{name}_uncapped"] = NAN if reason else ratio(counts.uncapped)
-    apart = counts.unmerged
-    row[f"{name}_unmerged"] = NAN if reason or apart is None else ratio(apart)
+    row[f"{name}_uncapped"] = NAN if reason else ratio("uncapped")
+    row[f"{name}_unmerged"] = NAN if reason else ratio("unmerged")
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in markers:
-        pair = counts.scaled.get(marker)
-        for end, side in zip(("low", "high"), pair or (None, None), strict=True):
-            moved[f"{name}_gate_{marker}_{end}"] = NAN if reason or side is None else ratio(side)
-    return FractionRow(row, moved, tuple(flags), reason)
+        for end, word in enumerate(("low", "high")):
+            value = NAN if reason else ratio(scaled_key(marker, end))
+            moved[f"{name}_gate_{marker}_{word}"] = value
+    return FractionRow(row, moved, tuple(flags), reason, more.reasons)
 
 
 def _estimate(x: NDArray[Any], n: NDArray[Any], settings: Summary) -> Estimate:
@@ -311,4 +372,6 @@ def density_columns(
             counts, areas, confidence=settings.confidence, deff_default=settings.deff_default
         )
     column = f"{name}_per_mm2"
-    return {column: e.value, f"{column}_lo": e.lo, f"{column}_hi": e.hi}
+    mean = field_mean(counts, areas) if np.isfinite(e.value) else NAN
+    ends = {f"{column}_lo": e.lo, f"{column}_hi": e.hi}
+    return {column: e.value, **ends, f"{column}_field_mean": mean}

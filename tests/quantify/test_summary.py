@@ -12,7 +12,7 @@ import pytest
 from imganalysis import tables as t
 from imganalysis.panel import load_panel
 from imganalysis.quantify.biopsies import biopsy_table
-from imganalysis.quantify.summary import Counts, fraction_bounds, tally
+from imganalysis.quantify.summary import Counts, tally
 from imganalysis.settings import Summary
 
 A, B = load_panel("apoptosis"), load_panel("infiltrate")
@@ -132,25 +132,29 @@ def test_ungated_markers_make_what_needs_them_unknown() -> None:
 
 def test_bounds_take_unresolved_cells_both_ways() -> None:
     fields = fields_of(1)
-    bounds = pd.DataFrame({"open": [20], "sure": [5]}, index=["apoptosis0"])
+    bounds = pd.DataFrame({"open": [20]}, index=["apoptosis0"])
     counts = counts_of(
         fields,
         {"tumour_vital": [60], "tumour_apoptotic": [40], t.UNRESOLVED: [20]},
         bounds={"apoptotic_fraction": bounds},
     )
     row = only(biopsy_table(fields, counts, PANELS, Summary()))
-    assert row["apoptotic_fraction_bound_lo"] == pytest.approx(45 / 120)
+    assert row["apoptotic_fraction_bound_lo"] == pytest.approx(40 / 120)
     assert row["apoptotic_fraction_bound_hi"] == pytest.approx(60 / 120)
 
 
-def test_which_unresolved_cells_are_certainly_counted() -> None:
-    fraction = A.fractions[0]
-    vital, dying = "tumour_vital", "tumour_apoptotic"
-    classes = [vital, dying, "non_tumour"]
-    possible = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0]], dtype=bool)
-    open_, sure = fraction_bounds(fraction, possible, classes)
-    assert open_.tolist() == [True, True, False, False]
-    assert sure.tolist() == [False, True, False, False]
+def test_cells_whose_open_class_does_not_matter_are_counted() -> None:
+    """Of a dying cell whose lineage is open, where either class is in the numerator."""
+    fields = fields_of(1)
+    counts = counts_of(
+        fields,
+        {"tumour_vital": [60], "tumour_apoptotic": [40], t.UNRESOLVED: [20]},
+        certain={"called": {"apoptotic_fraction/": np.array([[5, 15]])}},
+    )
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    assert row["n_tumour"] == 115
+    assert row["apoptotic_fraction"] == pytest.approx(45 / 115)
+    assert row["apoptotic_fraction_strict"] == pytest.approx(40 / 100)
 
 
 def test_value_no_better_than_blank_is_flagged() -> None:
