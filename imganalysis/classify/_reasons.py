@@ -71,7 +71,7 @@ def _shape(shape: Shape, *, yes: bool) -> str:
 
 
 def remarks(cells: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
-    """Number what else is to be said of each cell: whether it is a cap, and its fragments.
+    """Find what else is to be said of each cell, as a number: its fragments, and whether a cap.
 
     Returns
     -------
@@ -79,10 +79,10 @@ def remarks(cells: pd.DataFrame) -> tuple[NDArray[np.int64], int]:
         (N,) number from 0, as `remark_said` takes it, and how many there may be.
     """
     n = len(cells)
-    cap = np.zeros(n, dtype=np.int64)
-    pieces = np.ones(n, dtype=np.int64)
+    cap: NDArray[np.int64] = np.zeros(n, dtype=np.int64)
+    pieces: NDArray[np.int64] = np.ones(n, dtype=np.int64)
     if t.CAP in cells.columns:
-        cap = cells[t.CAP].astype("boolean").fillna(False).to_numpy(np.int64)
+        cap = cells[t.CAP].astype("boolean").fillna(False).to_numpy(bool).astype(np.int64)
     if t.FRAGMENTS in cells.columns:
         known = cells[t.FRAGMENTS].to_numpy(np.float64, na_value=np.nan)
         pieces = np.where(np.isnan(known), 1, known).astype(np.int64)

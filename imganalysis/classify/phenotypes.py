@@ -133,9 +133,7 @@ def lookup_table(panel: Panel) -> LookupTable:
     return LookupTable(rules, rows, classes)
 
 
-def _codes(
-    cells: pd.DataFrame, rules: RuleTable
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _codes(cells: pd.DataFrame, rules: RuleTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the state of each cell, and in base 2 which of its markers were not measured."""
     codes = np.zeros(len(cells), dtype=np.int64)
     absent = np.zeros(len(cells), dtype=np.int64)
