@@ -22,6 +22,7 @@ from imganalysis.cli_options import (
     over_file,
     parse_pixel_size,
 )
+from imganalysis.cli_panel import panel_app
 from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
@@ -38,10 +39,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-)
-panel_app = typer.Typer(
-    help="Panels: which channel shows which marker, and what a set of calls means.",
-    no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
 app.command()(segment)
@@ -152,38 +149,6 @@ def info(
         print_series(found)
     if failed:
         raise typer.Exit(1)
-
-
-@panel_app.command("list")
-def panel_list() -> None:
-    """List the built-in panels."""
-    from imganalysis.panel import builtin_panels, load_panel
-
-    for name in builtin_panels():
-        typer.echo(f"{name:12} {load_panel(name).title}")
-
-
-@panel_app.command("show")
-def panel_show(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
-    """Print a panel file, to copy and change."""
-    from imganalysis.panel import load_panel, panel_path
-
-    load_panel(name)
-    typer.echo(panel_path(name).read_text(encoding="utf-8"), nl=False)
-
-
-@panel_app.command("check")
-def panel_check(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
-    """Check a panel file: dyes that clash, and a phenotype table with gaps or overlaps."""
-    from imganalysis.panel import load_panel, panel_notes
-
-    panel = load_panel(name)
-    for note in panel_notes(panel):
-        typer.echo(f"note: {note}")
-    typer.echo(
-        f"{panel.name}: sound. {len(panel.channels)} channels, {len(panel.phenotypes)} rows in "
-        f"the phenotype table, {len(panel.fractions)} fractions."
-    )
 
 
 @app.command()

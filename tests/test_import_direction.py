@@ -37,7 +37,9 @@ BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
-COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options", "cli_segment"})
+COMMANDS = frozenset(
+    "cli_train cli_evaluate cli_options cli_segment cli_panel cli_classifier".split()
+)
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
