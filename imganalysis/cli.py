@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_classifier import ClassifierOption, classifier_app
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_options import (
     DeviceOption,
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(panel_app, name="panel")
+app.add_typer(classifier_app, name="classifier")
 app.command()(segment)
 app.command()(evaluate)
 app.command()(train)
@@ -164,6 +166,7 @@ def run(
     calibration: Annotated[
         Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")
     ] = None,
+    classifier: ClassifierOption = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
@@ -226,7 +229,7 @@ def run(
             "cells_csv": cells_csv or None,
         },
     )
-    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration)
+    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration, classifier)
 
 
 def _run(
@@ -239,6 +242,7 @@ def _run(
     overwrite: bool,
     dry_run: bool,
     calibration: Path | None = None,
+    classifier: Path | None = None,
 ) -> None:
     from imganalysis.opening import open_study
     from imganalysis.pipeline import check_run, run_study
@@ -248,6 +252,7 @@ def _run(
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
         files = {"gates_file": gates, "calibration_file": calibration}
+        files["classifier_file"] = classifier
         check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
@@ -259,6 +264,7 @@ def _run(
                 settings,
                 gates_file=gates,
                 calibration_file=calibration,
+                classifier_file=classifier,
                 workers=workers,
                 overwrite=overwrite,
                 progress=progress,

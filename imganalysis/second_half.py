@@ -13,6 +13,7 @@ from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
 from imganalysis.classify.gates import gates_from_controls, scale_gates
 from imganalysis.classify.gates_file import adopt_gates
+from imganalysis.classify.learned import classify_with
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.classify.learned import Learned
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
@@ -84,6 +86,7 @@ def judge(
     signs: Mapping[str, Signs] | None = None,
     spaces: Mapping[str, FieldSpace] | None = None,
     contacts: Mapping[str, pd.DataFrame] | None = None,
+    classifier: Learned | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -112,6 +115,8 @@ def judge(
         Field -> what distances in it need to know, outlined tumours among it.
     contacts
         Field -> its contacts, where calls are guarded against neighbours.
+    classifier
+        Gives classes after the rules, to the cells of its panel.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -130,12 +135,14 @@ def judge(
         if not mine.empty:
             found = _together(merged.cells, mine)
             part, regions = _judge_panel(
-                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings
+                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings, classifier
             )
             parts.append(part)
             pieces = _together(merged.objects, mine)
             if len(pieces) > len(found):
-                alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
+                alone = _classified(
+                    pieces, panel, used, regions, contacts or {}, settings, classifier
+                )[0]
             else:
                 alone = part.cells
             unmerged.append(alone[alone[t.EVALUABLE].astype(bool)])
@@ -179,11 +186,14 @@ def _judge_panel(
     spaces: Mapping[str, FieldSpace],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
+    classifier: Learned | None,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
     band = settings.gating.indeterminate_band
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
-    table, result, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
+    table, result, regions = _classified(
+        cells, panel, gates, own | drawn, contacts, settings, classifier
+    )
     margin = settings.space.margin_um
     region_mm2 = {
         name: region_areas(mask, grids[name], margin, spaces.get(name))
@@ -199,7 +209,8 @@ def _judge_panel(
             other = scale_gates(gates, channel.marker, factor)
             # The region and all else that hangs on neighbours stay as they are.
             recalled = counted.assign(**guarded_calls(counted, panel, other, band))
-            ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
+            found = classify_with(recalled, panel, classifier).phenotype
+            ends.append(recalled.assign(**{t.PHENOTYPE: found}))
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
         at_risk[channel.marker] = classify_cells(if_positive, panel).possible
@@ -214,6 +225,7 @@ def _classified(
     grids: Mapping[str, NDArray[Any]],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
+    classifier: Learned | None,
 ) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
@@ -231,8 +243,10 @@ def _classified(
     regions |= known
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
-    result = classify_cells(table, panel)
+    result = classify_with(table, panel, classifier)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
+    if classifier is not None and classifier.panel == panel.name:
+        table[t.RULES_PHENOTYPE] = classify_cells(table, panel).phenotype
     return table, result, regions
 
 
