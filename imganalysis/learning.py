@@ -140,8 +140,8 @@ def check_on(
     if not use.any():
         raise TableError(
             f"{corrections}: nothing to check {source} on: of {len(truth)} corrected cells "
-            f"{int(seen.sum())} are of patients that it was trained on, and {int((~known).sum())} "
-            "are unresolved by the reader"
+            f"{int(seen.sum())} are of patients that it was trained on (by their names), and "
+            f"{int((~known).sum())} are unresolved by the reader"
         )
     dropped = {
         **found.dropped,

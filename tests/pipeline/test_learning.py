@@ -243,7 +243,10 @@ def test_a_classifier_is_checked_on_new_patients_only(run, tmp_path, trained):
     assert found["n_cells"] == 180
     assert dropped["patients of the training"] == 540
     assert found["difference"]["lo"] is None  # one patient has no interval
-    with pytest.raises(TableError, match=r"nothing to check m\.json on: .*720 are of patients"):
+    with pytest.raises(
+        TableError,
+        match=r"nothing to check m\.json on: .*720 are of patients that it was trained on",
+    ):
         check_on(trained, "m.json", *run)
 
 
