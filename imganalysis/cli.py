@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_classifier import ClassifierOption, classifier_app
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_gate import gate
 from imganalysis.cli_options import (
@@ -23,6 +24,7 @@ from imganalysis.cli_options import (
     over_file,
     parse_pixel_size,
 )
+from imganalysis.cli_panel import panel_app
 from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
@@ -40,11 +42,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-panel_app = typer.Typer(
-    help="Panels: which channel shows which marker, and what a set of calls means.",
-    no_args_is_help=True,
-)
 app.add_typer(panel_app, name="panel")
+app.add_typer(classifier_app, name="classifier")
 app.command()(segment)
 app.command()(evaluate)
 app.command()(train)
@@ -156,38 +155,6 @@ def info(
         raise typer.Exit(1)
 
 
-@panel_app.command("list")
-def panel_list() -> None:
-    """List the built-in panels."""
-    from imganalysis.panel import builtin_panels, load_panel
-
-    for name in builtin_panels():
-        typer.echo(f"{name:12} {load_panel(name).title}")
-
-
-@panel_app.command("show")
-def panel_show(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
-    """Print a panel file, to copy and change."""
-    from imganalysis.panel import load_panel, panel_path
-
-    load_panel(name)
-    typer.echo(panel_path(name).read_text(encoding="utf-8"), nl=False)
-
-
-@panel_app.command("check")
-def panel_check(name: Annotated[str, typer.Argument(help="Built-in name or a file.")]) -> None:
-    """Check a panel file: dyes that clash, and a phenotype table with gaps or overlaps."""
-    from imganalysis.panel import load_panel, panel_notes
-
-    panel = load_panel(name)
-    for note in panel_notes(panel):
-        typer.echo(f"note: {note}")
-    typer.echo(
-        f"{panel.name}: sound. {len(panel.channels)} channels, {len(panel.phenotypes)} rows in "
-        f"the phenotype table, {len(panel.fractions)} fractions."
-    )
-
-
 @app.command()
 def run(
     study: Annotated[
@@ -201,6 +168,7 @@ def run(
     calibration: Annotated[
         Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")
     ] = None,
+    classifier: ClassifierOption = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
@@ -263,7 +231,7 @@ def run(
             "cells_csv": cells_csv or None,
         },
     )
-    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration)
+    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration, classifier)
 
 
 def _run(
@@ -276,6 +244,7 @@ def _run(
     overwrite: bool,
     dry_run: bool,
     calibration: Path | None = None,
+    classifier: Path | None = None,
 ) -> None:
     from imganalysis.opening import open_study
     from imganalysis.pipeline import check_run, run_study
@@ -285,6 +254,7 @@ def _run(
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
         files = {"gates_file": gates, "calibration_file": calibration}
+        files["classifier_file"] = classifier
         check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
@@ -296,6 +266,7 @@ def _run(
                 settings,
                 gates_file=gates,
                 calibration_file=calibration,
+                classifier_file=classifier,
                 workers=workers,
                 overwrite=overwrite,
                 progress=progress,

@@ -128,10 +128,11 @@ def soft_counts(one: Counted, fraction: FractionOf) -> pd.DataFrame:
     lost[one.rows[unknown]] = True
     sides = membership(one, fraction.numerator, fraction.denominator)
     sums = {"numerator": np.zeros(n), "denominator": np.zeros(n)}
-    states = recall.states - sum(
+    called = sum(
         (recall.markers[m].place * recall.markers[m].digits.astype(np.int64) for m in asked),
         start=np.zeros(len(one.rows), np.int64),
     )
+    states = recall.states - called * recall.follows
     for choice in np.ndindex(*(2,) * len(asked)):
         weight = np.ones(len(one.rows))
         place = 0
@@ -139,7 +140,7 @@ def soft_counts(one: Counted, fraction: FractionOf) -> pd.DataFrame:
             place += digit * recall.markers[marker].place
             weight *= chance[marker] if digit else 1.0 - chance[marker]
         for side, of_state in zip(sums, sides, strict=True):
-            inside = of_state[states + place]
+            inside = of_state[states + place * recall.follows]
             sums[side] += np.bincount(one.rows, np.where(inside, weight, 0.0), minlength=n)
     return pd.DataFrame({k: np.where(lost, np.nan, v) for k, v in sums.items()}, index=one.fields)
 

@@ -18,6 +18,7 @@ from imganalysis.annotations import drawn_masks
 from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
 from imganalysis.calibration_file import read_calibrations, write_calibrations
 from imganalysis.classify.gates_file import adopt_gates, write_gates
+from imganalysis.classify.learned import check_classifier, flag_learned, read_classifier
 from imganalysis.control_fields import UNMEASURED, control_picture
 from imganalysis.death import with_numbers
 from imganalysis.engine import run_tasks, threads_each
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.classify.learned import Learned
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Study
 
@@ -128,6 +130,7 @@ def analyse_study(
     results: Sequence[FieldResult],
     settings: Settings,
     gates: Sequence[Gate] | None = None,
+    classifier: Learned | None = None,
 ) -> StudyResult:
     """Do the second half: gates, calls, classes, and one row per biopsy.
 
@@ -141,6 +144,8 @@ def analyse_study(
         Of the run.
     gates
         Gates that somebody set; from the controls if not given.
+    classifier
+        Gives classes after the rules, to the cells of its panel; the rules alone if not given.
     """
     by_name = {r.field.name: r for r in results}
     done = [by_name[f.name] for f in study.fields if f.name in by_name]
@@ -159,12 +164,14 @@ def analyse_study(
         {r.field.name: r.signs for r in done},
         spaces,
         {r.field.name: r.contacts for r in done if r.contacts is not None},
+        classifier,
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
         version=__version__,
     )
     results = with_numbers(results, judged.numbers, judged.unmerged)
+    results = flag_learned(results, classifier)
     fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
     fields = fail_conflicts(
         fields,
@@ -210,6 +217,7 @@ def check_run(
     *,
     gates_file: Path | None = None,
     calibration_file: Path | None = None,
+    classifier_file: Path | None = None,
     overwrite: bool = False,
 ) -> tuple[tuple[Gate, ...] | None, tuple[Calibration, ...]]:
     """Find what would stop a run before it starts; gives what the two files hold.
@@ -222,6 +230,10 @@ def check_run(
     check_method(settings)
     check_pairs(study.panels.values(), settings.space)
     check_ratios(study.panels.values(), settings.summary)
+    if classifier_file is not None:
+        check_classifier(
+            read_classifier(classifier_file), list(study.panels.values()), str(classifier_file)
+        )
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     given = read_calibrations(calibration_file, study.panels)
     check_calibration(study, settings, given)
@@ -246,6 +258,7 @@ def run_study(
     *,
     gates_file: Path | None = None,
     calibration_file: Path | None = None,
+    classifier_file: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -264,6 +277,8 @@ def run_study(
         Gates that somebody set; from the controls if not given.
     calibration_file
         Calibrations that somebody gives; from the controls if not given.
+    classifier_file
+        A learned class, see `imganalysis.classify.learned`; the rules alone if not given.
     workers
         Processes; all processors by default. The results do not depend on it.
     overwrite
@@ -280,7 +295,8 @@ def run_study(
     LabelsError
         Nuclei are given that fit no field, or several.
     ModelError, MissingLibraryError
-        Weights or a library that finding nuclei needs cannot be had.
+        Weights or a library that finding nuclei needs cannot be had; or the classifier's file is
+        damaged, does not fit the study, or did worse than the rules.
     GatesError
         The gates file is wrong or does not fit the study.
     CalibrationError
@@ -295,8 +311,10 @@ def run_study(
         settings,
         gates_file=gates_file,
         calibration_file=calibration_file,
+        classifier_file=classifier_file,
         overwrite=overwrite,
     )
+    classifier = None if classifier_file is None else read_classifier(classifier_file)
     started = now()
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
@@ -316,7 +334,7 @@ def run_study(
             progress=lambda done, total: say("Fields", done, total),
         )
         results = flag_focus(results)
-        result = analyse_study(study, results, settings, gates)
+        result = analyse_study(study, results, settings, gates, classifier)
         write_tables(
             folder,
             biopsies=result.biopsies,
@@ -349,6 +367,8 @@ def run_study(
                 "study": {"root": str(study.root), "from": study.source},
                 "gates_file": None if gates_file is None else file_hash(gates_file),
                 "calibration_file": calibration_file and file_hash(calibration_file),
+                "classifier_file": classifier_file and file_hash(classifier_file),
+                "classifier": classifier and classifier.content_hash,
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "annotations": {

@@ -11,7 +11,8 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
 from imganalysis.classify.contexts import evaluate_contexts
-from imganalysis.classify.phenotypes import classify_cells
+from imganalysis.classify.learned import classify_with
+from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import panel_regions
 from imganalysis.classify.soft import positive_probabilities
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.classify.learned import Learned
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
@@ -86,6 +88,7 @@ def judge(
     signs: Mapping[str, Signs] | None = None,
     spaces: Mapping[str, FieldSpace] | None = None,
     contacts: Mapping[str, pd.DataFrame] | None = None,
+    classifier: Learned | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -114,6 +117,8 @@ def judge(
         Field -> what distances in it need to know, outlined tumours among it.
     contacts
         Field -> its contacts, where calls are guarded against neighbours.
+    classifier
+        Gives classes after the rules, to the cells of its panel.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -133,13 +138,15 @@ def judge(
         if not mine.empty:
             found = _together(merged.cells, mine)
             part, regions = _judge_panel(
-                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings
+                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings, classifier
             )
             parts.append(part)
             pieces = _together(merged.objects, mine)
             if len(pieces) > len(found):
-                alone = _classified(pieces, panel, used, regions, contacts or {}, settings)[0]
-                unmerged.append(_part(alone, mine, panel, used, {}, settings))
+                alone, result, _ = _classified(
+                    pieces, panel, used, regions, contacts or {}, settings, classifier
+                )
+                unmerged.append(_part(alone, result, mine, panel, used, {}, settings))
             else:
                 unmerged.append(part)
     cells = [part.cells for part in parts]
@@ -188,21 +195,25 @@ def _judge_panel(
     spaces: Mapping[str, FieldSpace],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
+    classifier: Learned | None,
 ) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
-    table, regions = _classified(cells, panel, gates, own | drawn, contacts, settings)
+    table, result, regions = _classified(
+        cells, panel, gates, own | drawn, contacts, settings, classifier
+    )
     margin = settings.space.margin_um
     region_mm2 = {
         name: region_areas(mask, grids[name], margin, spaces.get(name))
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    return _part(table, fields, panel, gates, region_mm2, settings), regions
+    return _part(table, result, fields, panel, gates, region_mm2, settings), regions
 
 
 def _part(
     table: pd.DataFrame,
+    result: Classified,
     fields: pd.DataFrame,
     panel: Panel,
     gates: Sequence[Gate],
@@ -210,7 +221,8 @@ def _part(
     settings: Settings,
 ) -> Part:
     counted, band = _counted(table, panel), settings.gating.indeterminate_band
-    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel))
+    possible = result.possible[table[t.EVALUABLE].to_numpy(dtype=bool)]
+    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel), possible)
     return Part(panel, fields, table, counted, recall, region_mm2)
 
 
@@ -236,7 +248,8 @@ def _classified(
     grids: Mapping[str, NDArray[Any]],
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
-) -> tuple[pd.DataFrame, dict[str, NDArray[np.bool_]]]:
+    classifier: Learned | None,
+) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
     `grids` are the fields' grids of areas, or the regions themselves where these are known.
@@ -254,9 +267,11 @@ def _classified(
     regions |= known
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
-    result = classify_cells(table, panel)
+    result = classify_with(table, panel, classifier)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
-    return table, regions
+    if classifier is not None and classifier.panel == panel.name:
+        table[t.RULES_PHENOTYPE] = classify_cells(table, panel).phenotype
+    return table, result, regions
 
 
 def _regions(

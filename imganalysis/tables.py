@@ -52,6 +52,7 @@ EVALUABLE = "evaluable"
 EXCLUSION = "exclusion"
 PHENOTYPE = "phenotype"
 WHY = "why"
+RULES_PHENOTYPE = "phenotype_rules"
 FRAGMENTS = "n_fragments"
 
 LABEL_A, LABEL_B = "label_a", "label_b"
@@ -130,6 +131,7 @@ CELL_COLUMNS: dict[str, str] = {
     FRAGMENTS: "objects that are this cell",
     PHENOTYPE: "class, or unresolved",
     WHY: "the calls and the rule that gave the class",
+    RULES_PHENOTYPE: "class by the rules alone; only where a classifier was given",
     BORDER_DISTANCE: "um to where nothing is counted: the frame's side, or what was left out",
     VESSEL_DISTANCE: "um to the edge of the nearest outlined vessel, 0 inside; only where vessels "
     "are outlined",
@@ -137,6 +139,9 @@ CELL_COLUMNS: dict[str, str] = {
     MARGIN_DISTANCE: "um to the tumour's margin, negative inside; empty where the field shows none",
     MARGIN_CENSORED: "the field's border is nearer than the margin",
 }
+
+# A person's corrections, one per row: a cell by its field and `label` (or `cell_id`), its class.
+CORRECT_CLASS, READER, TIME = "class", "reader", "time"
 
 PAIR_COLUMNS: dict[str, str] = {
     LABEL_A: "the one object, the smaller number",

@@ -38,6 +38,8 @@ FLAGS: dict[str, str] = {
     "fragments_unmerged": "the death marker has no gate, so that every fragment counts as a cell",
     "clear_border_biased": "objects at the border are left out, large ones more often than small; "
     "densities and fractions are biased",
+    "learned_class": "a classifier gave classes; `phenotype_rules` has those of the rules",
+    "classifier_elsewhere": "of a batch or acquisition that the classifier was not trained on",
     "panels_pooled": "sections of several panels were pooled",
     "fields_failed": "some fields of the biopsy could not be analysed",
     "weak_nuclear_contrast": "much of the nuclear stain's signal lies outside the nuclei found",

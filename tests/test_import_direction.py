@@ -29,7 +29,7 @@ PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
-    "gating gate_review gate_changes moving".split()
+    "gating gate_review gate_changes moving corrected_cells learning".split()
 )
 READING = frozenset({"io"})
 
@@ -38,7 +38,9 @@ BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
-COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options", "cli_segment", "cli_gate"})
+COMMANDS = frozenset(
+    "cli_train cli_evaluate cli_options cli_segment cli_gate cli_panel cli_classifier".split()
+)
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import UNKNOWN_CODE, call_codes
+from imganalysis.classify._reasons import CALL_SAID, context_said, remark_said, remarks
+from imganalysis.classify.calls import ABSENT_CODE, UNKNOWN_CODE, call_codes
 from imganalysis.panel_check import RuleTable, rule_table
 
 if TYPE_CHECKING:
@@ -72,13 +73,21 @@ def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
             np.zeros((len(cells), 0), dtype=bool),
         )
     table = lookup_table(panel)
-    codes, which = np.unique(state_codes(cells, table.rules), return_inverse=True)
+    states, absent = _codes(cells, table.rules)
+    remark, n = remarks(cells)
+    # One text per state, what of it was not measured, and what else is to be said.
+    keys = (states * 2 ** len(table.rules.markers) + absent) * n + remark
+    keys, which = np.unique(keys, return_inverse=True)
     which = which.reshape(-1)
+    codes, lacking = np.divmod(keys // n, 2 ** len(table.rules.markers))
     possible = table.classes[codes]
     one = possible.sum(axis=1) == 1
     found = np.where(one, possible.argmax(axis=1), len(classes) - 1)
     texts = [
-        _why(table, panel, int(code), classes[k]) for code, k in zip(codes, found, strict=True)
+        _why(table, panel, code, gone, classes[k]) + remark_said(key % n)
+        for key, code, gone, k in zip(
+            keys.tolist(), codes.tolist(), lacking.tolist(), found, strict=True
+        )
     ]
     return Classified(
         pd.Series(classes[found][which], cells.index, dtype="str"),
@@ -126,9 +135,17 @@ def lookup_table(panel: Panel) -> LookupTable:
 
 def state_codes(cells: pd.DataFrame, rules: RuleTable) -> NDArray[np.int64]:
     """State of each cell, as a number of `LookupTable`."""
+    return _codes(cells, rules)[0]
+
+
+def _codes(cells: pd.DataFrame, rules: RuleTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the state of each cell, and in base 2 which of its markers were not measured."""
     codes = np.zeros(len(cells), dtype=np.int64)
+    absent = np.zeros(len(cells), dtype=np.int64)
     for marker in rules.markers:
-        codes = codes * 3 + np.minimum(call_codes(cells, marker), UNKNOWN_CODE)
+        calls = call_codes(cells, marker)
+        absent = absent * 2 + (calls == ABSENT_CODE)
+        codes = codes * 3 + np.minimum(calls, UNKNOWN_CODE)
     for name in rules.contexts:
         column = t.context_column(name)
         digit = np.full(len(cells), UNKNOWN_CODE, dtype=np.int64)
@@ -136,25 +153,28 @@ def state_codes(cells: pd.DataFrame, rules: RuleTable) -> NDArray[np.int64]:
             values = cells[column].astype("boolean")
             digit = np.where(values.isna(), UNKNOWN_CODE, values.fillna(False)).astype(np.int64)
         codes = codes * 3 + digit
-    return codes
+    return codes, absent
 
 
-def _why(table: LookupTable, panel: Panel, code: int, found: str) -> str:
+def _why(table: LookupTable, panel: Panel, code: int, absent: int, found: str) -> str:
     """Say in words what a state is and what came of it."""
     rules = table.rules
     names = (*rules.markers, *rules.contexts)
     digits = dict(zip(names, _digits(code, len(names)), strict=True))
+    for i, marker in enumerate(reversed(rules.markers)):
+        digits[marker] += absent >> i & 1
     rows = [panel.phenotypes[i] for i in np.flatnonzero(table.rows[code])]
     asked = {name for row in rows for name in (*row.context, *row.unless)}
     asked |= {m for row in rows for m, call in row.when.items() if call != "any"}
-    facts = [f"{m} {('negative', 'positive', 'unknown')[digits[m]]}" for m in rules.markers]
-    facts += [f"{c} {('no', 'yes', 'unknown')[digits[c]]}" for c in rules.contexts if c in asked]
-    text = f"{', '.join(facts)} -> {found}" if facts else f"every cell -> {found}"
+    said = {m: f"{m} {CALL_SAID[digits[m]]}" for m in rules.markers}
+    said |= {c: context_said(panel, c, digits[c]) for c in rules.contexts if c in asked}
+    facts = ", ".join(said.values())
+    text = f"{facts or 'every cell'} -> {found}"
     if found != t.UNRESOLVED:
         return text
-    open_ = [name for name in names if digits[name] == UNKNOWN_CODE and name in asked]
+    open_ = [said[name] for name in names if digits[name] >= UNKNOWN_CODE and name in asked]
     options = dict.fromkeys(row.name for row in rows)
-    return f"{text}: {' or '.join(options)}, because {', '.join(open_)} unknown"
+    return f"{text}: {' or '.join(options)}, because {' and '.join(open_)}"
 
 
 def _digits(code: int, n: int) -> list[int]:

@@ -77,6 +77,9 @@ class Recall:
         unresolved.
     states
         (N,) of the cells as they are.
+    follows
+        (N,) 1 where the class follows from the calls; 0 where something else gave it, so that
+        the gates change nothing. Such cells have states beyond those of the phenotype table.
     batch
         (N,) which of the batches of `MarkerValues.gates` each cell is of.
     keys
@@ -91,6 +94,7 @@ class Recall:
     table: LookupTable
     found: NDArray[np.int16]
     states: NDArray[np.int64]
+    follows: NDArray[np.int64]
     batch: NDArray[np.intp]
     keys: list[tuple[str, str]]
     gates: Sequence[Gate]
@@ -169,13 +173,14 @@ class Recall:
             own = self.markers[marker]
             if own.place:
                 change = new.astype(np.int64) - own.digits[rows]
-                states = states + own.place * change
+                states = states + own.place * change * self.follows[rows]
         return states
 
     def set_to(self, marker: str, digit: int) -> NDArray[np.int64]:
         """States of all cells if a marker's digit were this one."""
         own = self.markers[marker]
-        return self.states + own.place * (digit - own.digits.astype(np.int64))
+        change = digit - own.digits.astype(np.int64)
+        return self.states + own.place * change * self.follows
 
 
 def recall_cells(
@@ -184,6 +189,7 @@ def recall_cells(
     gates: Sequence[Gate],
     band: float,
     alone: Mapping[str, Numbers] | None = None,
+    possible: NDArray[np.bool_] | None = None,
 ) -> Recall:
     """Make cells ready to be called again.
 
@@ -198,6 +204,9 @@ def recall_cells(
     alone
         Column of a measure -> (N,) its value without the light of brighter neighbours, where
         calls are guarded against it.
+    possible
+        (N, classes) what each cell may be; where this is not what the phenotype table says, a
+        model or a person gave it, and it stays whatever the gates are.
 
     Raises
     ------
@@ -208,6 +217,13 @@ def recall_cells(
     """
     table = lookup_table(panel)
     n = len(panel.classes)
+    states = state_codes(cells, table.rules)
+    follows = np.ones(len(states), np.int64)
+    if possible is not None:
+        given = (possible != table.classes[states]).any(axis=1)
+        ways, which = np.unique(possible[given], axis=0, return_inverse=True)
+        states[given], follows[given] = len(table.classes) + which.reshape(-1), 0
+        table = replace(table, classes=np.concatenate([table.classes, ways]))
     one = table.classes.sum(axis=1) == 1
     found = np.where(one, table.classes.argmax(axis=1) if n else 0, n).astype(np.int16)
     names = (*table.rules.markers, *table.rules.contexts)
@@ -224,8 +240,7 @@ def recall_cells(
         digits = np.minimum(call_codes(cells, channel.marker), UNKNOWN_CODE)
         place = places.get(channel.marker, 0)
         markers[channel.marker] = MarkerValues(place, tuple(values), other, used, digits)
-    states = state_codes(cells, table.rules)
-    return Recall(panel, table, found, states, batch, keys, gates, band, markers)
+    return Recall(panel, table, found, states, follows, batch, keys, gates, band, markers)
 
 
 def _limits(gate: Gate | None, band: float) -> tuple[float, float]:

@@ -256,15 +256,66 @@ def test_why_says_what_was_seen_and_what_is_open():
         {"casp3": "+", "in_region": True},
         {"MelanA": "+", "casp3": "?"},
         {"casp3": "+", "in_region": None},
+        {"casp3": "+", "in_region": True, "lymphoid": True},
+        {"in_region": True, "large_nucleus": True},
+        {"MelanA": t.NOT_MEASURED, "melanophage_like": None, "large_nucleus": False},
     ]
     assert classify_cells(table(panel, rows), panel).why.tolist() == [
         "MelanA negative, casp3 positive, in_region yes, lymphoid no "
         "-> tumour_apoptotic_melanA_lost",
-        "MelanA positive, casp3 unknown, melanophage_like no -> unresolved: "
-        "tumour_vital or tumour_apoptotic, because casp3 unknown",
+        "MelanA positive, casp3 indeterminate, melanophage_like no -> unresolved: "
+        "tumour_vital or tumour_apoptotic, because casp3 indeterminate",
         "MelanA negative, casp3 positive, in_region unknown, lymphoid no -> unresolved: "
         "tumour_apoptotic_melanA_lost or apoptotic_unassigned, because in_region unknown",
+        "MelanA negative, casp3 positive, in_region yes, lymphoid yes (lymphoid_nucleus, hardly "
+        "any MelanA, and 2 or more such neighbours within 15 um) -> apoptotic_unassigned",
+        "MelanA negative, casp3 negative, in_region yes, large_nucleus yes (nucleus over 8 um) "
+        "-> tumour_candidate",
+        "MelanA not measured, casp3 negative, in_region no, large_nucleus no (nucleus not over "
+        "8 um), melanophage_like unknown -> unresolved: tumour_vital or non_tumour or "
+        "melanophage_suspect, because MelanA not measured and melanophage_like unknown",
     ]
+
+
+def test_why_tells_caps_and_fragments():
+    panel = load_panel("infiltrate")
+    cells = table(panel, [{"CD3": "+"}] * 4)
+    cells[t.CAP] = [False, True, False, True]
+    cells[t.FRAGMENTS] = [1, 1, 3, 2]
+    found = classify_cells(cells, panel)
+    assert found.phenotype.tolist() == ["T"] * 4
+    cap = "; cap: the section holds only the rim of this nucleus"
+    assert [w.removeprefix("CD3 positive, CD56 negative -> T") for w in found.why] == [
+        "", cap, "; 3 fragments counted as one cell", f"; 2 fragments counted as one cell{cap}",
+    ]  # fmt: skip
+
+
+def test_why_is_said_for_every_state_of_every_builtin_panel():
+    """Whatever a cell shows, the text names its class or what is open; never a bare code."""
+    for name in builtin_panels():
+        panel = load_panel(name)
+        rules = lookup_table(panel).rules
+        names = (*rules.markers, *rules.contexts)
+        rng = np.random.default_rng(5)
+        states = rng.integers(0, 3, (2000, len(names)))
+        rows = [
+            {n: ("-+?"[s] if n in rules.markers else (False, True, None)[s])
+             for n, s in zip(names, state, strict=True)}
+            for state in states
+        ]  # fmt: skip
+        found = classify_cells(table(panel, rows), panel)
+        for why, got, possible in zip(found.why, found.phenotype, found.possible, strict=True):
+            facts, _, end = why.partition(" -> ")
+            assert all(f"{m} " in facts for m in rules.markers)
+            if got != t.UNRESOLVED:
+                assert end == got
+                continue
+            options, _, open_ = end.removeprefix(f"{t.UNRESOLVED}: ").partition(", because ")
+            wanted = {c for c, yes in zip(panel.classes, possible, strict=True) if yes}
+            assert set(options.split(" or ")) == wanted
+            for part in open_.split(" and "):
+                assert part.endswith((" indeterminate", " unknown"))
+                assert part in facts
 
 
 def test_a_context_without_a_column_is_unknown_and_a_call_without_one_an_error():
