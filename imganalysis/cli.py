@@ -11,6 +11,7 @@ import typer
 
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_options import (
+    CorrectionsOption,
     DeviceOption,
     DiameterOption,
     DownloadOption,
@@ -199,6 +200,7 @@ def run(
     calibration: Annotated[
         Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")
     ] = None,
+    corrections: CorrectionsOption = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
@@ -261,7 +263,7 @@ def run(
             "cells_csv": cells_csv or None,
         },
     )
-    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration)
+    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration, corrections)
 
 
 def _run(
@@ -274,37 +276,33 @@ def _run(
     overwrite: bool,
     dry_run: bool,
     calibration: Path | None = None,
+    corrections: Path | None = None,
 ) -> None:
+    from imganalysis.correcting import lost_edits
     from imganalysis.opening import open_study
     from imganalysis.pipeline import check_run, run_study
     from imganalysis.quantify.summary import fraction_names
     from imganalysis.report.terminal import Progress, print_plan, print_results
 
     opened = open_study(study, panels=panel, settings=settings)
+    files = {"gates_file": gates, "calibration_file": calibration, "corrections_file": corrections}
     if dry_run:
-        files = {"gates_file": gates, "calibration_file": calibration}
         check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
     try:
         with Progress() as progress:
             result = run_study(
-                opened,
-                out,
-                settings,
-                gates_file=gates,
-                calibration_file=calibration,
-                workers=workers,
-                overwrite=overwrite,
-                progress=progress,
-            )
+                opened, out, settings, **files,
+                workers=workers, overwrite=overwrite, progress=progress,
+            )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("imganalysis: stopped; nothing was written", err=True)
         raise typer.Exit(130) from None
     names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
-    print_results(result.biopsies, problems, names, out)
+    print_results(result.biopsies, [*problems, *lost_edits(result.corrections)], names, out)
     if result.n_failed:
         raise typer.Exit(1)
 

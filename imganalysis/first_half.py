@@ -33,7 +33,7 @@ from imganalysis.segment import (
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.stack import Stack
+
+    Correct = Callable[[NDArray[np.uint32], tuple[float, ...]], NDArray[np.uint32]]
 
 
 SUSPICIOUS = 0.45
@@ -107,6 +109,7 @@ def measure_stack(
     threads: int = 1,
     calibration: Calibration | None = None,
     drawn: Mapping[str, NDArray[np.bool_]] | None = None,
+    correct: Correct | None = None,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -130,6 +133,8 @@ def measure_stack(
         Of the field's panel, batch and acquisition; nothing is corrected if not given.
     drawn
         (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``pigment``, ``exclude``.
+    correct
+        Gives the nuclei after a person's edits, from those found or given and the pixel's size.
 
     Raises
     ------
@@ -152,6 +157,8 @@ def measure_stack(
         labels = _segment(images[stain], spacing, settings, threads)
     else:
         labels = check_labels(nuclei, images[stain].shape)
+    if correct is not None:
+        labels = correct(labels, spacing)
     widths = ring_widths(
         labels, spacing, panel.ring_um, panel.small_ring_um, panel.small_nucleus_um
     )

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from imganalysis.stack import PixelSize
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
-SPACE = "space.csv"
+SPACE, CORRECTIONS = "space.csv", "corrections.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
 DEATH = "death"
 NAMES = (
-    BIOPSIES, FIELDS, EXCLUSIONS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS, DEATH,
-    OVERLAYS, QC, RUN,
+    BIOPSIES, FIELDS, EXCLUSIONS, SPACE, CORRECTIONS, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS, MASKS,
+    DEATH, OVERLAYS, QC, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
@@ -50,6 +50,11 @@ LIBRARIES = ("numpy", "scipy", "scikit-image", "pandas", "bioio", "tifffile")
 def labels_path(folder: Path, field: str) -> Path:
     """Label image of a field's nuclei."""
     return folder / LABELS / f"{field}.ome.tif"
+
+
+def uncorrected_path(folder: Path, field: str) -> Path:
+    """Label image of a field's nuclei before a person's edits, where these changed it."""
+    return folder / LABELS / "uncorrected" / f"{field}.ome.tif"
 
 
 def mask_path(folder: Path, field: str, mask: str) -> Path:

@@ -15,6 +15,7 @@ from imganalysis.classify.gates import gates_from_controls, scale_gates
 from imganalysis.classify.gates_file import adopt_gates
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.region import field_region
+from imganalysis.corrections import GIVEN, NOTE, give_classes, rules_column, with_given
 from imganalysis.counting import Part, count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
 from imganalysis.guarding import free_rings, guarded_calls
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.corrections import Edit
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
@@ -84,6 +86,7 @@ def judge(
     signs: Mapping[str, Signs] | None = None,
     spaces: Mapping[str, FieldSpace] | None = None,
     contacts: Mapping[str, pd.DataFrame] | None = None,
+    corrected: Mapping[str, Mapping[int, Edit]] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -112,6 +115,8 @@ def judge(
         Field -> what distances in it need to know, outlined tumours among it.
     contacts
         Field -> its contacts, where calls are guarded against neighbours.
+    corrected
+        Field -> label -> the edit by which a person gave its class; None without a log.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -124,6 +129,11 @@ def judge(
     if gates is not None:
         used = adopt_gates(gates, used, scopes)
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
+    for name, given in (corrected or {}).items():
+        if name in merged.cells:
+            merged.objects[name], merged.cells[name] = give_classes(
+                merged.objects[name], merged.cells[name], given
+            )
     parts, unmerged = [], []
     for name, panel in panels.items():
         mine = places[places[t.PANEL] == name]
@@ -145,7 +155,10 @@ def judge(
     own = {name: panels[panel] for name, panel in places[[t.FIELD, t.PANEL]].to_numpy().tolist()}
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
-        {name: spread(merged.objects[name], table) for name, table in by_field.items()},
+        {
+            name: spread(merged.objects[name], table).drop(columns=[GIVEN, NOTE], errors="ignore")
+            for name, table in by_field.items()
+        },
         count_cells(parts, names, panels, used, unmerged),
         tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
@@ -199,10 +212,12 @@ def _judge_panel(
             other = scale_gates(gates, channel.marker, factor)
             # The region and all else that hangs on neighbours stay as they are.
             recalled = counted.assign(**guarded_calls(counted, panel, other, band))
-            ends.append(recalled.assign(**{t.PHENOTYPE: classify_cells(recalled, panel).phenotype}))
+            again = with_given(recalled, classify_cells(recalled, panel), panel)
+            ends.append(recalled.assign(**{t.PHENOTYPE: again.phenotype}))
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
-        at_risk[channel.marker] = classify_cells(if_positive, panel).possible
+        risk = with_given(if_positive, classify_cells(if_positive, panel), panel)
+        at_risk[channel.marker] = risk.possible
     possible = result.possible[mask]
     return Part(panel, fields, table, counted, possible, moved, at_risk, region_mm2), regions
 
@@ -232,7 +247,9 @@ def _classified(
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_cells(table, panel)
+    by_rules, result = result, with_given(table, result, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
+    table = table.assign(**rules_column(table, by_rules))
     return table, result, regions
 
 

@@ -28,7 +28,8 @@ SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
-    "segmenting calibrate calibration_file calibration_parts control_fields".split()
+    "segmenting calibrate calibration_file calibration_parts control_fields "
+    "correcting correction_session correction_export outlining remeasuring".split()
 )
 READING = frozenset({"io"})
 
