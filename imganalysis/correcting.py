@@ -226,12 +226,12 @@ def corrector(
     return None if edits is None else Corrector(edits, where, panel, digest)
 
 
-def keep_before(
-    correct: Corrector | None, folder: Path, field: str, pixel_size: PixelSize
-) -> None:
+def keep_before(correct: Corrector | None, folder: Path, field: str, pixel_size: PixelSize) -> None:
     """Write the nuclei as they were before the edits, where these changed them."""
     if correct is not None and correct.before is not None:
-        write_labels(uncorrected_path(folder, field), correct.before, pixel_size)
+        path = uncorrected_path(folder, field)
+        path.parent.mkdir(exist_ok=True)
+        write_labels(path, correct.before, pixel_size)
 
 
 def marked(result: FieldResult, correct: Corrector | None) -> FieldResult:

@@ -29,7 +29,8 @@ PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields "
-    "correcting correction_session correction_export outlining remeasuring".split()
+    "correcting correction_session correction_state corrected_training outlining "
+    "remeasuring".split()
 )
 READING = frozenset({"io"})
 

@@ -34,6 +34,7 @@ from imganalysis.corrections._edits import (
     UNDO,
     Cell,
     Edit,
+    Point,
     check_edit,
     points_of,
     seal,
@@ -45,7 +46,7 @@ from imganalysis.corrections._state import active_edits, review_of, stacks
 __all__ = [
     "APPLIED", "CLASS", "DELETE", "DRAW", "GIVEN", "KINDS", "MERGE", "NAME", "NOTE", "NUCLEAR",
     "OPEN", "OUTLINE", "REDO", "REGIONAL", "REMOVE", "REVIEW", "REVIEWED", "SPLIT", "STATES",
-    "TO_LOOK_AT", "UNDO", "Cell", "Edit", "Log", "Outcome", "Replay", "active_edits", "append",
-    "apply_corrections", "check_edit", "give_classes", "log_path", "points_of", "read_log",
-    "review_of", "rules_column", "seal", "stacks", "with_given",
+    "TO_LOOK_AT", "UNDO", "Cell", "Edit", "Log", "Outcome", "Point", "Replay", "active_edits",
+    "append", "apply_corrections", "check_edit", "give_classes", "log_path", "points_of",
+    "read_log", "review_of", "rules_column", "seal", "stacks", "with_given",
 ]  # fmt: skip

@@ -37,11 +37,14 @@ class Outcome:
         Word of `imganalysis.words.LOST`, empty if it was applied.
     message
         The same for people.
+    new
+        Numbers of the nuclei that it made.
     """
 
     edit: Edit
     lost: str = ""
     message: str = ""
+    new: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ def apply_corrections(
     edits: Sequence[Edit],
     spacing_um: tuple[float, ...],
     classes: Sequence[str] | None = None,
+    *,
+    earlier: Replay | None = None,
+    above: int = 0,
 ) -> Replay:
     """Apply the edits of one field to its labels.
 
@@ -89,6 +95,10 @@ def apply_corrections(
         ([Z,] Y, X) size of a pixel, um.
     classes
         That the panel knows; any if not given.
+    earlier
+        Replay whose labels are given, to go on from it.
+    above
+        New numbers are larger than this.
 
     Returns
     -------
@@ -103,8 +113,11 @@ def apply_corrections(
     that the edit wrote down if they are free, else the next ones above all numbers of the field
     and of its edits. A drawn nucleus takes background only.
     """
-    state = _State(np.array(labels, dtype=np.uint32), spacing_um, edits)
-    outcomes = []
+    state = _State(np.array(labels, dtype=np.uint32), spacing_um, edits, above)
+    outcomes: list[Outcome] = []
+    if earlier is not None:
+        outcomes += earlier.outcomes
+        state.made, state.classes = dict(earlier.made), dict(earlier.classes)
     for edit in edits:
         if edit.kind not in (CLASS, *NUCLEAR):
             continue
@@ -113,7 +126,7 @@ def apply_corrections(
         except _LostError as lost:
             outcomes.append(Outcome(edit, lost.word, f"{words.LOST[lost.word]} ({lost})"))
         else:
-            outcomes.append(Outcome(edit))
+            outcomes.append(Outcome(edit, new=state.issued))
     return Replay(state.labels, tuple(outcomes), state.made, state.classes)
 
 
@@ -127,17 +140,23 @@ class _State:
     """A label image that edits change."""
 
     def __init__(
-        self, labels: NDArray[np.uint32], spacing_um: tuple[float, ...], edits: Sequence[Edit]
+        self,
+        labels: NDArray[np.uint32],
+        spacing_um: tuple[float, ...],
+        edits: Sequence[Edit],
+        above: int,
     ) -> None:
         self.labels, self.spacing = labels, spacing_um
         self.made: dict[int, str] = {}
         self.classes: dict[int, Edit] = {}
         named = [label for edit in edits for label in edit.new_labels]
         named += [cell.label for edit in edits for cell in edit.cells]
-        self.next = max([int(labels.max(initial=0)), *named]) + 1
+        self.next = max([above, int(labels.max(initial=0)), *named]) + 1
         self.taken = set(np.unique(labels).tolist()) if any(e.new_labels for e in edits) else set()
+        self.issued: tuple[int, ...] = ()
 
     def apply(self, edit: Edit, classes: Sequence[str] | None) -> None:
+        self.issued = ()
         places = [self.find(cell) for cell in edit.cells]
         if edit.kind == CLASS:
             name = edit.after["class"]
@@ -181,7 +200,7 @@ class _State:
                 "not_at_point" if not here else "no_such_label",
                 f"nucleus {cell.label}{here}; at {where} lies {there}",
             )
-        place = self._pixels(cell.label, pixel)
+        place = np.nonzero(self.labels == cell.label)
         size = place[0].size * float(np.prod(self.spacing))
         old = cell.area_um2
         if old is not None and not old / SAME_SIZE <= size <= old * SAME_SIZE:
@@ -189,9 +208,6 @@ class _State:
                 "other_size", f"nucleus {cell.label}: {size:.4g}, was {old:.4g} um{axes}"
             )
         return place
-
-    def _pixels(self, label: int, near: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
-        return np.nonzero(self.labels == label)
 
     def _forget(self, label: int) -> None:
         self.made.pop(label, None)
@@ -202,12 +218,14 @@ class _State:
         written = edit.new_labels
         if len(written) == count and not set(written) & self.taken:
             self.taken.update(written)
+            self.issued = written
             return list(written)
         if self.next + count - 1 > _LARGEST:
             raise LabelsError(f"no number is left for a new nucleus: the largest is {_LARGEST}")
         numbers = list(range(self.next, self.next + count))
         self.next += count
         self.taken.update(numbers)
+        self.issued = tuple(numbers)
         return numbers
 
     def _split(self, edit: Edit, place: tuple[NDArray[np.intp], ...]) -> None:
