@@ -40,7 +40,7 @@ _NAMES = {
     "pigment": PIGMENT, "melanin": PIGMENT,
     "exclude": EXCLUDE, "excluded": EXCLUDE, "ignore": EXCLUDE, "ignored": EXCLUDE,
 }  # fmt: skip
-_WRITTEN = {TUMOUR: "Tumor", VESSEL: "Vessel", PIGMENT: "Pigment", EXCLUDE: "Ignore*"}
+WRITTEN = {TUMOUR: "Tumor", VESSEL: "Vessel", PIGMENT: "Pigment", EXCLUDE: "Ignore*"}
 _UNITS = {
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um",
     "micrometre": "um", "pixel": "pixel", "pixels": "pixel", "px": "pixel",
@@ -153,9 +153,9 @@ def read_annotations(
         Not there, too large, not JSON, no unit, nothing that can be used, or an outline that is
         no area or lies outside the field.
     """
-    content = _load(path)
-    features, said = _features(content, path)
-    step = _scale(path, said, unit, spacing_um)
+    content = load(path)
+    features, said = features_of(content, path)
+    step = step_of(path, said, unit, spacing_um)
     extent = (shape[0] * spacing_um[0], shape[1] * spacing_um[1])
     outlines: list[Outline] = []
     others: list[str] = []
@@ -208,7 +208,7 @@ def write_annotations(
             },
             "properties": {
                 "objectType": "annotation",
-                "classification": {"name": _WRITTEN[outline.kind]},
+                "classification": {"name": WRITTEN[outline.kind]},
             },
         }
         for outline in outlines
@@ -228,7 +228,8 @@ def _closed(ring: NDArray[np.float64]) -> list[list[float]]:
     return points if points[0] == points[-1] else [*points, points[0]]
 
 
-def _load(path: Path) -> Any:
+def load(path: Path) -> Any:
+    """Read a file of outlines as JSON."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -252,8 +253,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _features(content: Any, path: Path) -> tuple[list[Any], Any]:
-    """Features of a file, and the unit that it says, if it does."""
+def features_of(content: Any, path: Path) -> tuple[list[Any], Any]:
+    """Find the features of a file, and the unit that it says, if it does."""
     if isinstance(content, list):
         return content, None
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
@@ -268,7 +269,7 @@ def _features(content: Any, path: Path) -> tuple[list[Any], Any]:
     )
 
 
-def _scale(
+def step_of(
     path: Path, said: Any, given: str | None, spacing_um: tuple[float, float]
 ) -> tuple[float, float]:
     """Find what coordinates are multiplied with, for y and x."""
@@ -291,6 +292,14 @@ def _class_of(feature: Any, where: str) -> str:
     given = properties.get("classification") if isinstance(properties, dict) else None
     name = given.get("name") if isinstance(given, dict) else given
     return name.strip() if isinstance(name, str) else ""
+
+
+def region_of(feature: Any) -> str | None:
+    """Region that a feature outlines, one of `KINDS`; None for others."""
+    try:
+        return _kind(_class_of(feature, ""))
+    except AnnotationsError:
+        return None
 
 
 def _kind(name: str) -> str | None:

@@ -101,13 +101,53 @@ def find_artefacts(
     found
         Masks, tissue that is left, facts and flags.
     """
+    looked = look_for(seen, cleaned, tissue, panel, spacing, settings, pigment)
+    nuclei = outlines(compartments["nucleus"])
+    glow = find_glow(looked, nuclei, panel, settings)
+    stain = looked.images[panel.nuclei.marker]
+    sharp = edge_sharpness(stain, nuclei, looked.pixel)
+    return judge_artefacts(objects, looked, glow, sharp, compartments["cell"], settings)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is no stain, wherever the nuclei are.
+
+    Parameters
+    ----------
+    images
+        Marker -> (Y, X), the mean of the planes of a stack left in 3-D.
+    pixel
+        (Y, X) um.
+    tissue
+        (Y, X) bool.
+    masks
+        Of what was looked for; that of pigment is there where it can be seen.
+    facts, flags
+        Of the field.
+    """
+
+    images: dict[str, NDArray[np.float32]]
+    pixel: tuple[float, float]
+    tissue: NDArray[np.bool_]
+    masks: dict[str, NDArray[np.bool_]]
+    facts: dict[str, Any]
+    flags: tuple[str, ...]
+
+
+def look_for(
+    seen: Prepared,
+    cleaned: Mapping[str, NDArray[np.float32]],
+    tissue: NDArray[np.bool_],
+    panel: Panel,
+    spacing: tuple[float, ...],
+    settings: Settings,
+    pigment: NDArray[np.bool_] | None = None,
+) -> Looked:
+    """Look for what does not hang on the nuclei; parameters are those of `find_artefacts`."""
     wanted, pixel = settings.artefacts, (spacing[-2], spacing[-1])
     images = {marker: flattened(image) for marker, image in seen.images.items()}
-    nuclei = _outlines(compartments["nucleus"])
-    stain = panel.nuclei.marker
     masks: dict[str, NDArray[np.bool_]] = {}
-    if wanted.autofluorescence and len(images) > 1:
-        masks[AUTOFLUORESCENCE] = autofluorescence_mask(images, stain, nuclei, pixel) & tissue
     blocked = np.zeros(tissue.shape, bool) if pigment is None else pigment.copy()
     if wanted.pigment and seen.transmitted is not None:
         light = flattened(seen.transmitted)
@@ -120,13 +160,52 @@ def find_artefacts(
     clipped = _clipped(seen)
     if clipped is not None:
         masks[CLIPPED] = clipped.any(axis=0) & tissue
+    facts, flags = _clipping(seen, clipped, tissue, settings)
+    facts |= _levels(seen, cleaned, background_method(panel, settings))
+    return Looked(images, pixel, tissue, masks, facts, tuple(flags))
 
-    cells, labels = compartments["cell"], objects[t.LABEL].to_numpy(np.int64)
+
+def find_glow(
+    looked: Looked, nuclei: NDArray[np.uint32], panel: Panel, settings: Settings
+) -> NDArray[np.bool_] | None:
+    """Mark what glows by itself outside the nuclei, (Y, X); None where it is not looked for."""
+    if not settings.artefacts.autofluorescence or len(looked.images) < 2:
+        return None
+    stain = panel.nuclei.marker
+    return autofluorescence_mask(looked.images, stain, nuclei, looked.pixel) & looked.tissue
+
+
+def judge_artefacts(
+    objects: pd.DataFrame,
+    looked: Looked,
+    glow: NDArray[np.bool_] | None,
+    sharpness: NDArray[np.float64],
+    cells: NDArray[np.uint32],
+    settings: Settings,
+) -> tuple[pd.DataFrame, Artefacts]:
+    """Say of each object how much of it lies on what is no stain.
+
+    Parameters
+    ----------
+    objects
+        One row per nucleus.
+    looked, glow
+        As `look_for` and `find_glow` give them.
+    sharpness
+        By label, as `imganalysis.prepare.sharpness.edge_sharpness` gives it.
+    cells
+        (Y, X) or (Z, Y, X) labels.
+    settings
+        Of the run.
+    """
+    wanted, pixel, tissue = settings.artefacts, looked.pixel, looked.tissue
+    masks = looked.masks if glow is None else {AUTOFLUORESCENCE: glow, **looked.masks}
+    labels = objects[t.LABEL].to_numpy(np.int64)
     table = objects.copy()
     table[t.AF_SHARE] = _shares(masks.get(AUTOFLUORESCENCE), cells, labels)
     table[t.AF_AFFECTED] = table[t.AF_SHARE].to_numpy() > wanted.af_share
     table[t.PIGMENT_SHARE] = _shares(masks.get(PIGMENT), cells, labels)
-    table[t.SHARPNESS] = edge_sharpness(images[stain], nuclei, pixel)[labels]
+    table[t.SHARPNESS] = sharpness[labels]
     pigmented = table[t.PIGMENT_SHARE].to_numpy() > wanted.pigment_share
     excluded = {"pigment": pigmented, "folded": _centred(masks.get(FOLDS), objects, pixel)}
     if wanted.min_sharpness is not None:
@@ -134,12 +213,11 @@ def find_artefacts(
         excluded["out_of_focus"] = table[t.SHARPNESS].to_numpy() < wanted.min_sharpness
 
     left = tissue & ~masks.get(FOLDS, np.zeros_like(tissue))
-    if sees_pigment:
-        left &= ~masks[PIGMENT] & ~np.isin(_outlines(cells), labels[pigmented])
-    facts, flags = _clipping(seen, clipped, tissue, settings)
+    if PIGMENT in masks:
+        left &= ~masks[PIGMENT] & ~np.isin(outlines(cells), labels[pigmented])
+    flags = list(looked.flags)
     table[t.COMPARABLE] = not {"saturated", "zero_clipped"} & set(flags)
-    facts |= _facts(masks, tissue, float(np.prod(pixel)))
-    facts |= _levels(seen, cleaned, background_method(panel, settings))
+    facts = looked.facts | _facts(masks, tissue, float(np.prod(pixel)))
     if masks.get(FOLDS, left[:0]).any():
         flags.append("folds")
     return table, Artefacts(masks, left, excluded, facts, tuple(flags))
@@ -161,7 +239,8 @@ def cell_facts(objects: pd.DataFrame) -> tuple[dict[str, Any], list[str]]:
     return facts, flags
 
 
-def _outlines(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def outlines(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Labels as seen from above, (Y, X)."""
     return labels if labels.ndim == 2 else np.asarray(labels.max(axis=0))
 
 

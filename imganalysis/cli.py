@@ -13,6 +13,7 @@ from imganalysis.cli_classifier import ClassifierOption, classifier_app
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_gate import gate
 from imganalysis.cli_options import (
+    CorrectionsOption,
     DeviceOption,
     DiameterOption,
     DownloadOption,
@@ -169,6 +170,7 @@ def run(
         Path | None, typer.Option(help="Calibration file, e.g. of an earlier run.")
     ] = None,
     classifier: ClassifierOption = None,
+    corrections: CorrectionsOption = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file (YAML), e.g. from an earlier run.json.")
     ] = None,
@@ -231,7 +233,13 @@ def run(
             "cells_csv": cells_csv or None,
         },
     )
-    _run(study, out, chosen, panel, gates, workers, overwrite, dry_run, calibration, classifier)
+    files = {
+        "gates_file": gates,
+        "calibration_file": calibration,
+        "classifier_file": classifier,
+        "corrections_file": corrections,
+    }
+    _run(study, out, chosen, panel, workers, overwrite, dry_run, files)
 
 
 def _run(
@@ -239,13 +247,12 @@ def _run(
     out: Path,
     settings: Any,
     panel: list[str] | None,
-    gates: Path | None,
     workers: int | None,
     overwrite: bool,
     dry_run: bool,
-    calibration: Path | None = None,
-    classifier: Path | None = None,
+    files: dict[str, Path | None],
 ) -> None:
+    from imganalysis.correcting import lost_edits
     from imganalysis.opening import open_study
     from imganalysis.pipeline import check_run, run_study
     from imganalysis.quantify.summary import fraction_names
@@ -253,31 +260,22 @@ def _run(
 
     opened = open_study(study, panels=panel, settings=settings)
     if dry_run:
-        files = {"gates_file": gates, "calibration_file": calibration}
-        files["classifier_file"] = classifier
         check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
         return
     try:
         with Progress() as progress:
             result = run_study(
-                opened,
-                out,
-                settings,
-                gates_file=gates,
-                calibration_file=calibration,
-                classifier_file=classifier,
-                workers=workers,
-                overwrite=overwrite,
-                progress=progress,
-            )
+                opened, out, settings, **files,
+                workers=workers, overwrite=overwrite, progress=progress,
+            )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("imganalysis: stopped; nothing was written", err=True)
         raise typer.Exit(130) from None
     names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
-    print_results(result.biopsies, problems, names, out)
+    print_results(result.biopsies, [*problems, *lost_edits(result.corrections)], names, out)
     if result.n_failed:
         raise typer.Exit(1)
 
@@ -297,7 +295,7 @@ def demo(
     from imganalysis.opening import sample_study
     from imganalysis.settings import Settings
 
-    _run(sample_study(data, out), out, Settings(), None, None, workers, overwrite, False)
+    _run(sample_study(data, out), out, Settings(), None, workers, overwrite, False, {})
 
 
 @app.command()

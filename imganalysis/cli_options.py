@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,10 @@ import typer
 from imganalysis.errors import SettingsError
 from imganalysis.methods import DEFAULT, Method
 
+CorrectionsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE|FOLDER", help="Log of a person's corrections (corrections.jsonl)."),
+]
 MethodOption = Annotated[
     str | None,
     typer.Option(

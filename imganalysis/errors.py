@@ -12,6 +12,7 @@ catch it, and each says who can mend it::
     ├── CalibrationError (ValueError)      the caller: controls that calibrate, or their file
     ├── LabelsError (ValueError)           the caller: a label image
     ├── AnnotationsError (ValueError)      the caller: a file of outlines
+    ├── CorrectionsError (ValueError)      the caller: an edit, or a log of corrections
     ├── TableError (ValueError)            the caller: a table
     ├── ModelError (ValueError)            the caller: a file of network weights
     ├── ImageError (ValueError)            the file: an image that cannot be analysed
@@ -95,6 +96,12 @@ class AnnotationsError(ImganalysisError, ValueError):
     """A file of outlines is damaged, or does not fit its field. The caller can mend it."""
 
     reason = "annotations"
+
+
+class CorrectionsError(ImganalysisError, ValueError):
+    """An edit that fits no field, or a log that is damaged or foreign. The caller can mend it."""
+
+    reason = "corrections"
 
 
 class TableError(ImganalysisError, ValueError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from imganalysis import tables as t
 from imganalysis.artefacts import cell_facts, find_artefacts
+from imganalysis.compartments import measure_compartments
 from imganalysis.death import NO_SIGNS, Signs, see_signs
 from imganalysis.errors import ChannelError, PixelSizeError, SettingsError
 from imganalysis.methods import GivenLabels
@@ -18,7 +19,6 @@ from imganalysis.quantify.borders import BIASED, at_border, guard_of
 from imganalysis.quantify.contrast import nuclear_contrast
 from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.grid import area_grid
-from imganalysis.quantify.measure import measure
 from imganalysis.quantify.neighbours import compensate, contacts, neighbour_columns
 from imganalysis.quantify.sections import seen_um
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
@@ -33,7 +33,7 @@ from imganalysis.segment import (
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.stack import Stack
+
+    Correct = Callable[[NDArray[np.uint32], tuple[float, ...]], NDArray[np.uint32]]
 
 
 SUSPICIOUS = 0.45
@@ -107,6 +109,7 @@ def measure_stack(
     threads: int = 1,
     calibration: Calibration | None = None,
     drawn: Mapping[str, NDArray[np.bool_]] | None = None,
+    correct: Correct | None = None,
 ) -> Measured:
     """Segment and measure the nuclei and cells of one field.
 
@@ -130,6 +133,8 @@ def measure_stack(
         Of the field's panel, batch and acquisition; nothing is corrected if not given.
     drawn
         (Y, X) masks that a person outlined: ``tumour``, ``vessel``, ``pigment``, ``exclude``.
+    correct
+        Gives the nuclei after a person's edits, from those found or given and the pixel's size.
 
     Raises
     ------
@@ -152,6 +157,8 @@ def measure_stack(
         labels = _segment(images[stain], spacing, settings, threads)
     else:
         labels = check_labels(nuclei, images[stain].shape)
+    if correct is not None:
+        labels = correct(labels, spacing)
     widths = ring_widths(
         labels, spacing, panel.ring_um, panel.small_ring_um, panel.small_nucleus_um
     )
@@ -238,20 +245,7 @@ def _measured(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Measure all markers above the background; gives the contacts and the gated columns too."""
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
-    objects = measure(
-        compartments,
-        list(cleaned.values()),
-        list(cleaned),
-        spacing,
-        extra=[
-            *(names for names in gated if names[2] != t.COMPENSATED),
-            (panel.nuclei.marker, "nucleus", "contrast"),
-        ],
-        clipped=seen.clipped,
-        # A hull in space takes milliseconds each, and nothing asks for it.
-        solidity=len(spacing) == 2,
-        threads=threads,
-    )
+    objects = measure_compartments(compartments, cleaned, seen.clipped, panel, spacing, threads)
     cells, told = compartments["cell"], settings.neighbours
     markers = {c.marker: cleaned[c.marker] for c in panel.gated}
     touching = contacts(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imganalysis import __version__
+from imganalysis import __version__, correcting
 from imganalysis import tables as t
 from imganalysis.annotations import drawn_masks
 from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
@@ -85,6 +85,7 @@ def analyse_field(task: Task) -> FieldResult:
         stack = read_field(where, task.settings, task.panel)
         nuclei = given_nuclei(where, task.settings)
         drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
+        correct = correcting.corrector(task.corrections, where, task.panel, digest)
         outlined = {"annotations": ";".join(drawn)}
         if where.annotations is not None:
             outlined["annotations_sha256"] = file_hash(where.annotations)
@@ -97,9 +98,11 @@ def analyse_field(task: Task) -> FieldResult:
             threads=task.threads,
             calibration=task.calibration,
             drawn=drawn,
+            correct=correct,
         )
         if task.folder is not None:
             write_field(task.folder, where.name, seen, stack.pixel_size)
+            correcting.keep_before(correct, task.folder, where.name, stack.pixel_size)
     except ImganalysisError as error:
         return FieldResult(where, reason=error.reason, message=error.message)
     except MemoryError:
@@ -114,10 +117,11 @@ def analyse_field(task: Task) -> FieldResult:
     facts = {**seen.facts, "sha256": digest, **outlined}
     flag = FLAGS.get(facts.get("bleedthrough", ""))
     flags = (*seen.flags, flag) if flag else seen.flags
-    return FieldResult(
+    found = FieldResult(
         where, seen.objects, seen.grid, facts, flags,
         signs=seen.signs, space=seen.space, contacts=seen.contacts,
     )  # fmt: skip
+    return correcting.marked(found, correct)
 
 
 def _died(task: Task) -> FieldResult:
@@ -131,6 +135,7 @@ def analyse_study(
     settings: Settings,
     gates: Sequence[Gate] | None = None,
     classifier: Learned | None = None,
+    corrections: correcting.Corrections | None = None,
 ) -> StudyResult:
     """Do the second half: gates, calls, classes, and one row per biopsy.
 
@@ -146,7 +151,10 @@ def analyse_study(
         Gates that somebody set; from the controls if not given.
     classifier
         Gives classes after the rules, to the cells of its panel; the rules alone if not given.
+    corrections
+        A person's edits of the study, if a log was given.
     """
+    results = correcting.settle(results, corrections)
     by_name = {r.field.name: r for r in results}
     done = [by_name[f.name] for f in study.fields if f.name in by_name]
     spaces = {r.field.name: r.space for r in done if r.space is not None}
@@ -165,6 +173,7 @@ def analyse_study(
         spaces,
         {r.field.name: r.contacts for r in done if r.contacts is not None},
         classifier,
+        correcting.classes_of(results),
         hashes={r.field.name: r.facts.get("sha256", "") for r in done},
         user=user_name(),
         time=now(),
@@ -179,6 +188,7 @@ def analyse_study(
         study.panels,
         settings.neighbours.max_conflict,
     )
+    fields = correcting.count_corrections(fields, results)
     samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     samples.attrs["extra_columns"] = study.columns
     biopsies = biopsy_table(
@@ -190,6 +200,7 @@ def analyse_study(
         counting=settings.counting,
     )
     biopsies = flag_mixtures(biopsy_conflicts(biopsies, samples), samples, judged.gates)
+    biopsies = correcting.corrected_biopsies(biopsies, samples)
     cells = {
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
         for name, table in objects.items()
@@ -205,8 +216,10 @@ def analyse_study(
         settings.summary,
     )
     ratios = ratio_table(samples, judged.counts, study.panels, settings.summary)
+    edits = correcting.correction_table(corrections, results)
+    exclusions = exclusion_table(fields)
     return StudyResult(
-        study, biopsies, fields, exclusion_table(fields), cells, judged.gates, space, ratios
+        study, biopsies, fields, exclusions, cells, judged.gates, space, ratios, edits
     )
 
 
@@ -218,6 +231,7 @@ def check_run(
     gates_file: Path | None = None,
     calibration_file: Path | None = None,
     classifier_file: Path | None = None,
+    corrections_file: Path | None = None,
     overwrite: bool = False,
 ) -> tuple[tuple[Gate, ...] | None, tuple[Calibration, ...]]:
     """Find what would stop a run before it starts; gives what the two files hold.
@@ -237,6 +251,7 @@ def check_run(
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     given = read_calibrations(calibration_file, study.panels)
     check_calibration(study, settings, given)
+    correcting.load_corrections(corrections_file, study)
     if gates_file is None:
         return None, given
     fields = [(f.name, f.panel, f.batch, f.acquisition) for f in study.samples if f.panel]
@@ -259,6 +274,7 @@ def run_study(
     gates_file: Path | None = None,
     calibration_file: Path | None = None,
     classifier_file: Path | None = None,
+    corrections_file: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -279,6 +295,8 @@ def run_study(
         Calibrations that somebody gives; from the controls if not given.
     classifier_file
         A learned class, see `imganalysis.classify.learned`; the rules alone if not given.
+    corrections_file
+        A log of a person's corrections, or its folder; nothing is corrected if not given.
     workers
         Processes; all processors by default. The results do not depend on it.
     overwrite
@@ -302,6 +320,8 @@ def run_study(
     CalibrationError
         The calibration file is wrong or does not fit the study, a control shows another dye
         than it says, or the dyes of a panel cannot be told apart.
+    CorrectionsError
+        The log of corrections is damaged, or of another study.
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
@@ -315,6 +335,7 @@ def run_study(
         overwrite=overwrite,
     )
     classifier = None if classifier_file is None else read_classifier(classifier_file)
+    corrections = correcting.load_corrections(corrections_file, study)
     started = now()
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
@@ -323,9 +344,12 @@ def run_study(
         by_scope = {calibration.scope: calibration for calibration in found}
         threads = threads_each(workers, len(fields))
         tasks = [
-            Task(f, study.panels[f.panel], settings, folder, threads, by_scope[scope_of(f)])
+            Task(
+                f, study.panels[f.panel], settings, folder, threads, by_scope[scope_of(f)],
+                correcting.edits_of(corrections, f.name),
+            )
             for f in fields
-        ]
+        ]  # fmt: skip
         results = run_tasks(
             analyse_field,
             tasks,
@@ -334,7 +358,7 @@ def run_study(
             progress=lambda done, total: say("Fields", done, total),
         )
         results = flag_focus(results)
-        result = analyse_study(study, results, settings, gates, classifier)
+        result = analyse_study(study, results, settings, gates, classifier, corrections)
         write_tables(
             folder,
             biopsies=result.biopsies,
@@ -345,6 +369,7 @@ def run_study(
             cells=result.cells,
             cells_csv=settings.output.cells_csv,
         )
+        correcting.write_table(folder, corrections, result.corrections)
         write_gates(folder / GATES_NAME, result.gates)
         write_calibrations(folder / CALIBRATION_NAME, found)
         by_name = {r.field.name: r for r in results}
@@ -369,6 +394,7 @@ def run_study(
                 "calibration_file": calibration_file and file_hash(calibration_file),
                 "classifier_file": classifier_file and file_hash(classifier_file),
                 "classifier": classifier and classifier.content_hash,
+                **correcting.log_facts(corrections),
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "annotations": {

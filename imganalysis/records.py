@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
+    from imganalysis.correcting import FieldCorrections
+    from imganalysis.corrections import Edit
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.quantify.window import FieldSpace
@@ -41,6 +43,7 @@ class Task:
     folder: Path | None = None  # where labels and masks are written, if anywhere
     threads: int = 1  # that finding nuclei may use
     calibration: Calibration | None = None  # of its panel, batch and acquisition
+    corrections: Sequence[Edit] | None = None  # of a person; None where no log was given
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class FieldResult:
         What distances in the field need to know; None where it was not analysed.
     contacts
         One row per cell and neighbour; None where the field was not analysed.
+    corrections
+        What became of a person's edits; None where no log was given.
     """
 
     field: Field
@@ -82,6 +87,7 @@ class FieldResult:
     signs: Signs = NO_SIGNS
     space: FieldSpace | None = None
     contacts: pd.DataFrame | None = None
+    corrections: FieldCorrections | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class StudyResult:
     gates: tuple[Gate, ...]
     space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     ratios: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    corrections: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
     @property
     def n_failed(self) -> int:

@@ -32,16 +32,15 @@ if TYPE_CHECKING:
     from imganalysis.stack import PixelSize
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
-SPACE = "space.csv"
-RATIOS = "ratios.csv"
+SPACE, RATIOS, CORRECTIONS = "space.csv", "ratios.csv", "corrections.csv"
 WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
 GATE_FIGURES = "gates"
 DEATH = "death"
 NAMES = (
-    BIOPSIES, FIELDS, EXCLUSIONS, RATIOS, SPACE, WORKBOOK, CALIBRATION, GATES, CELLS, LABELS,
-    MASKS, DEATH, OVERLAYS, QC, GATE_FIGURES, RUN,
+    BIOPSIES, FIELDS, EXCLUSIONS, RATIOS, SPACE, CORRECTIONS, WORKBOOK, CALIBRATION, GATES, CELLS,
+    LABELS, MASKS, DEATH, OVERLAYS, QC, GATE_FIGURES, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
 OUR_KEY = "imganalysis"
@@ -52,6 +51,11 @@ LIBRARIES = ("numpy", "scipy", "scikit-image", "pandas", "bioio", "tifffile")
 def labels_path(folder: Path, field: str) -> Path:
     """Label image of a field's nuclei."""
     return folder / LABELS / f"{field}.ome.tif"
+
+
+def uncorrected_path(folder: Path, field: str) -> Path:
+    """Label image of a field's nuclei before a person's edits, where these changed it."""
+    return folder / LABELS / "uncorrected" / f"{field}.ome.tif"
 
 
 def mask_path(folder: Path, field: str, mask: str) -> Path:

@@ -16,6 +16,7 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import panel_regions
 from imganalysis.classify.soft import positive_probabilities
+from imganalysis.corrections import GIVEN, NOTE, give_classes, rules_column, with_given
 from imganalysis.counted import Part
 from imganalysis.counting import count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.learned import Learned
+    from imganalysis.corrections import Edit
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
@@ -89,6 +91,7 @@ def judge(
     spaces: Mapping[str, FieldSpace] | None = None,
     contacts: Mapping[str, pd.DataFrame] | None = None,
     classifier: Learned | None = None,
+    corrected: Mapping[str, Mapping[int, Edit]] | None = None,
     **stamp: Any,
 ) -> Judged:
     """Set gates, call markers, merge fragments, classify cells and count them.
@@ -119,6 +122,8 @@ def judge(
         Field -> its contacts, where calls are guarded against neighbours.
     classifier
         Gives classes after the rules, to the cells of its panel.
+    corrected
+        Field -> label -> the edit by which a person gave its class; None without a log.
     stamp
         For the gates' record: hashes, user, time, version.
     """
@@ -132,6 +137,11 @@ def judge(
         controls, objects, places, panels, settings.gating, drawn, gates, scopes, **stamp
     )
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
+    for name, given in (corrected or {}).items():
+        if name in merged.cells:
+            merged.objects[name], merged.cells[name] = give_classes(
+                merged.objects[name], merged.cells[name], given
+            )
     parts, unmerged = [], []
     for name, panel in panels.items():
         mine = places[places[t.PANEL] == name]
@@ -155,7 +165,10 @@ def judge(
     own = {name: panels[panel] for name, panel in places[[t.FIELD, t.PANEL]].to_numpy().tolist()}
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
-        {name: spread(merged.objects[name], table) for name, table in by_field.items()},
+        {
+            name: spread(merged.objects[name], table).drop(columns=[GIVEN, NOTE], errors="ignore")
+            for name, table in by_field.items()
+        },
         count_cells(parts, names, panels, settings.gating, unmerged),
         tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
@@ -268,9 +281,12 @@ def _classified(
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_with(table, panel, classifier)
+    by_rules = result if classifier is None else classify_cells(table, panel)
+    result = with_given(table, result, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
+    table = table.assign(**rules_column(table, by_rules))
     if classifier is not None and classifier.panel == panel.name:
-        table[t.RULES_PHENOTYPE] = classify_cells(table, panel).phenotype
+        table[t.PHENOTYPE_RULES] = by_rules.phenotype
     return table, result, regions
 
 

@@ -52,8 +52,9 @@ EVALUABLE = "evaluable"
 EXCLUSION = "exclusion"
 PHENOTYPE = "phenotype"
 WHY = "why"
-RULES_PHENOTYPE = "phenotype_rules"
 FRAGMENTS = "n_fragments"
+PHENOTYPE_RULES, CORRECTED = "phenotype_rules", "corrected"
+N_CORRECTIONS, N_LOST, N_CORRECTED = "n_corrections", "n_corrections_lost", "n_corrected"
 
 LABEL_A, LABEL_B = "label_a", "label_b"
 DIAMETER_A, DIAMETER_B = "equivalent_diameter_a_um", "equivalent_diameter_b_um"
@@ -131,10 +132,12 @@ CELL_COLUMNS: dict[str, str] = {
     FRAGMENTS: "objects that are this cell",
     PHENOTYPE: "class, or unresolved",
     WHY: "the calls and the rule that gave the class",
-    RULES_PHENOTYPE: "class by the rules alone; only where a classifier was given",
     BORDER_DISTANCE: "um to where nothing is counted: the frame's side, or what was left out",
     VESSEL_DISTANCE: "um to the edge of the nearest outlined vessel, 0 inside; only where vessels "
     "are outlined",
+    PHENOTYPE_RULES: "class by the rules alone; only where a classifier or a log of corrections "
+    "was given",
+    CORRECTED: "what a person did to it, `;` between: merged, split, drawn, class; likewise",
     REGION: "tumour, margin (the band around it) or stroma; empty where it cannot be had",
     MARGIN_DISTANCE: "um to the tumour's margin, negative inside; empty where the field shows none",
     MARGIN_CENSORED: "the field's border is nearer than the margin",
@@ -157,6 +160,24 @@ PAIR_COLUMNS: dict[str, str] = {
     COMPONENT: "um, equivalent diameter of that component",
 }
 """Columns of the pairs of possible fragments, one row per pair."""
+
+CORRECTION_COLUMNS: dict[str, str] = {
+    "id": "of the line in the log",
+    "time": "UTC",
+    "user": "who made the edit",
+    FIELD: "name of the field in this study",
+    "kind": "what was done",
+    LABEL: "number of the nucleus before the edit; of several, `;` between",
+    "x_um": "um from the left side of the image, a point in it",
+    "y_um": "um from the upper side",
+    "before": "what was there",
+    "after": "what the person wanted",
+    WHY: "the person's reason",
+    "status": "applied, lost, undone, outlined (by the file of outlines) or noted (a review)",
+    "reason": "fixed word for why it was lost",
+    "message": "the same for people",
+}
+"""Columns of corrections.csv, one row per edit of a log."""
 
 # Calls and classes that every panel shares.
 POSITIVE, NEGATIVE = "positive", "negative"

@@ -69,8 +69,25 @@ FLAGS: dict[str, str] = {
     "short_stack": "the stack is thinner than the section",
     "z_step_unknown": "several planes, the step between them unknown; all were averaged",
     "z_descending": "the planes were taken from the far side",
+    "corrections_lost": "edits of a person that no longer fit the field; corrections.csv says why",
 }
 """Fixed words in the column ``flags``."""
+
+LOST: dict[str, str] = {
+    "no_such_field": "no field of this name or content",
+    "field_failed": "the field was not analysed",
+    "other_input": "the image file is not the one that was edited",
+    "no_such_label": "the nucleus is not there",
+    "not_at_point": "another nucleus, or background, lies where it was",
+    "other_size": "the nucleus there is much larger or smaller than it was",
+    "outside": "lies outside the image",
+    "not_divided": "the nucleus cannot be split so",
+    "covered": "no free place for a drawn nucleus",
+    "not_a_plane": "not possible in a stack left in 3-D",
+    "unknown_class": "no class of the field's panel",
+    "no_outlines": "the file of outlines that the edit changed is not there",
+}
+"""Fixed words for why an edit was not applied, column ``reason`` of corrections.csv."""
 
 REASONS: dict[str, str] = {
     "ungated": "a marker that the value needs has no gate",

@@ -47,15 +47,45 @@ def edge_sharpness(
     between them is no edge to the background and is left out. An edge cut aslant by the section
     is softer than the optics are.
     """
+    return sharpness_of(*edge_parts(smoothed_stain(image, spacing_um), nuclei, spacing_um))
+
+
+def smoothed_stain(image: NDArray[Any], spacing_um: tuple[float, float]) -> NDArray[np.float64]:
+    """Smooth the nuclear stain, in which edges are looked for."""
+    values = np.asarray(image, np.float64)
+    finite = np.isfinite(values)
+    values = np.where(finite, values, np.median(values[finite]) if finite.any() else 0)
+    return np.asarray(ndi.gaussian_filter(values, [_SMOOTH_UM / step for step in spacing_um]))
+
+
+def reach_px(spacing_um: tuple[float, float]) -> int:
+    """Pixels beyond a nucleus that its edge depends on."""
+    # The dark place beside one nucleus may be nearer to another, as far off again.
+    return int(np.ceil(2 * max(_INSIDE_UM) / min(spacing_um))) + 8
+
+
+def edge_parts(
+    smooth: NDArray[np.float64],
+    nuclei: NDArray[np.integer[Any]],
+    spacing_um: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Step from the surroundings to each nucleus, and the slope at its edge.
+
+    Parameters
+    ----------
+    smooth
+        As `smoothed_stain` gives it; it and the nuclei may be a part of a field, which is as
+        good as all of it for nuclei that lie `reach_px` within.
+
+    Returns
+    -------
+    step, slope : (largest label + 1,) float64, by label; NaN without pixels
+    """
     size = int(nuclei.max(initial=0)) + 1
     nothing = np.full(size, np.nan)
     inside = nuclei > 0
     if not inside.any() or inside.all():
-        return nothing
-    values = np.asarray(image, np.float64)
-    finite = np.isfinite(values)
-    values = np.where(finite, values, np.median(values[finite]) if finite.any() else 0)
-    smooth = ndi.gaussian_filter(values, [_SMOOTH_UM / step for step in spacing_um])
+        return nothing, nothing
     depth = ndi.distance_transform_edt(inside, sampling=spacing_um)
     far, index = ndi.distance_transform_edt(~inside, sampling=spacing_um, return_indices=True)
     nearest = nuclei[tuple(index)]  # inside, its own number
@@ -72,10 +102,15 @@ def edge_sharpness(
     bright = (signed >= low) & (signed <= high)
     dark = (signed <= -low) & (signed >= -high) & own
     step = _mean(smooth, bright, nearest, size) - _mean(smooth, dark, nearest, size)
+    return step, _mean(inwards, edge, nearest, size)
+
+
+def sharpness_of(step: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sharpness by label, of what `edge_parts` gives of all of a field."""
     positive = step[step > 0]
     least = _LEAST_STEP * float(np.median(positive)) if positive.size else np.inf
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(step > least, _mean(inwards, edge, nearest, size) / step, np.nan)
+        found = np.where(step > least, slope / step, np.nan)
     found[0] = np.nan
     return np.asarray(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _RINGS = 400  # of directions on the half sphere, by which solid angles are told
 
 
+@cache
 def lattice(spacing_um: tuple[float, ...]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Directions of the pixel lattice's lines, and what one crossing of an outline weighs.
 

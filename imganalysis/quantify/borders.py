@@ -48,6 +48,8 @@ def at_border(
     counted, what the last plane cuts is (the disector; Sterio, J Microsc 1984;134:127).
     """
     solid = nuclei.ndim == 3
+    if not solid and settings.frame not in ("unbiased", "clear_border"):
+        return None
     flat = nuclei if solid else nuclei[np.newaxis]
     ids = np.unique(flat)
     ids = ids[ids > 0]

@@ -7,6 +7,7 @@ holds both. A gate at or under that level joins them, without a look at the pixe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,9 @@ def fragment_pairs(
     dna_column: str,
     spacing_um: tuple[float, ...],
     settings: Counting,
+    order: FloodOrder | None = None,
+    known: dict[tuple[int, int], tuple[float, int]] | None = None,
+    only_known: bool = False,
 ) -> pd.DataFrame:
     """Find pairs of small objects that one component of the death marker joins.
 
@@ -51,6 +55,13 @@ def fragment_pairs(
     settings
         Largest fragment, largest cell, smoothing. Limits are areas of profiles; in a stack left
         in 3-D they hold for the balls of the same diameter.
+    order
+        Of `death`, as `flood_order` gives it, where the same picture is asked again.
+    known
+        Labels of a pair -> level and pixels of what joins it, of those that stay as they were;
+        the others are added.
+    only_known
+        Whether to leave the others out.
 
     Returns
     -------
@@ -78,9 +89,21 @@ def fragment_pairs(
     near.sort(axis=1)
     near = near[np.lexsort((near[:, 1], near[:, 0]))]
     numbers = objects[t.LABEL].to_numpy(np.int64)
-    level, pixels = _bridges(nuclei, death, numbers[small], near, spacing_um, settings)
-    known = np.isfinite(level)
-    near, level, pixels = near[known], level[known], pixels[known]
+    earlier = known or {}
+    named = [(int(a), int(b)) for a, b in numbers[small[near]].reshape(-1, 2)]
+    ask = np.array([pair not in earlier for pair in named], bool)
+    told = [earlier.get(pair, (np.nan, 0)) for pair in named]
+    level = np.array([one for one, _ in told], np.float64)
+    pixels = np.array([many for _, many in told], np.int64)
+    if ask.any() and not only_known:
+        order = order or flood_order(death, spacing_um, settings)
+        level[ask], pixels[ask] = _bridges(
+            nuclei, order, numbers[small], near[ask], spacing_um, settings
+        )
+    if known is not None and not only_known:
+        known |= zip(named, zip(level.tolist(), pixels.tolist(), strict=True), strict=True)
+    joined = np.isfinite(level)
+    near, level, pixels = near[joined], level[joined], pixels[joined]
     grown = pixels * float(np.prod(spacing_um))
     edges = _edges(nuclei, numbers[small[np.unique(near)]])
     dna = objects[dna_column].to_numpy(np.float64)
@@ -108,23 +131,29 @@ def fragment_pairs(
     return table.astype({**dict.fromkeys(t.PAIR_COLUMNS, np.float64), **whole_numbers})
 
 
-def _bridges(
-    nuclei: NDArray[np.uint32],
-    death: NDArray[np.floating[Any]],
-    labels: NDArray[Any],
-    near: NDArray[np.intp],
-    spacing_um: tuple[float, ...],
-    settings: Counting,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Level at which each pair is joined, NaN for never, and the component's pixels then."""
+@dataclass(frozen=True)
+class FloodOrder:
+    """The order in which the pixels of a picture are flooded.
+
+    Parameters
+    ----------
+    smooth
+        Flat, float32.
+    order, steps
+        Flat indices from the brightest down, and where each level ends.
+    """
+
+    smooth: NDArray[np.float32]
+    order: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+
+def flood_order(
+    death: NDArray[np.floating[Any]], spacing_um: tuple[float, ...], settings: Counting
+) -> FloodOrder:
+    """Smooth the death marker and put its pixels in order, the brightest first."""
     from scipy.ndimage import gaussian_filter
 
-    if not len(near):
-        return np.zeros(0), np.zeros(0, np.int64)
-    depth, height, width = (1, *nuclei.shape) if nuclei.ndim == 2 else nuclei.shape
-    number = np.zeros(int(nuclei.max()) + 1, np.int32)
-    number[labels] = np.arange(1, len(labels) + 1)
-    owner = number[nuclei].ravel() - 1
     finite = np.where(np.isfinite(death), death, 0).astype(np.float64)
     sigma = [settings.fragment_smooth_um / step for step in spacing_um]
     # In single precision what is even stays even: smoothing adds rounding errors.
@@ -132,9 +161,28 @@ def _bridges(
     # Gates lie above 0, so that what is darker joins nothing.
     bright = np.flatnonzero(smooth > 0)
     order = bright[np.argsort(-smooth[bright], kind="stable")].astype(np.int64)
+    steps = np.flatnonzero(np.diff(smooth[order], append=-np.inf)) + 1
+    return FloodOrder(smooth, order, steps)
+
+
+def _bridges(
+    nuclei: NDArray[np.uint32],
+    flooded: FloodOrder,
+    labels: NDArray[Any],
+    near: NDArray[np.intp],
+    spacing_um: tuple[float, ...],
+    settings: Counting,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Level at which each pair is joined, NaN for never, and the component's pixels then."""
+    if not len(near):
+        return np.zeros(0), np.zeros(0, np.int64)
+    depth, height, width = (1, *nuclei.shape) if nuclei.ndim == 2 else nuclei.shape
+    number = np.zeros(int(nuclei.max()) + 1, np.int32)
+    number[labels] = np.arange(1, len(labels) + 1)
+    owner = number[nuclei].ravel() - 1
+    smooth, order, steps = flooded.smooth, flooded.order, flooded.steps
     limit = _size(np.array([disc_diameter(settings.fragment_cell_um2)]), nuclei.ndim)[0]
     keys = near[:, 0].astype(np.int64) * len(labels) + near[:, 1]
-    steps = np.flatnonzero(np.diff(smooth[order], append=-np.inf)) + 1
     joined, pixels = flood(
         order, steps, (depth, height, width), owner.astype(np.int32), keys, len(labels),
         int(limit / float(np.prod(spacing_um))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,46 @@ def find_ghosts(
     first, as a cell's cytoplasm alone has its nucleus for a hole; and what lies mostly within
     the reach of nuclei is their cells' cytoplasm.
     """
-    pixel = spacing_um[0] * spacing_um[1]
+    bodies = find_bodies(images, tissue, frame, spacing_um)
+    return bodies_alone(bodies, nuclei, cells, settings)
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Stained bodies, whether or not they hold a nucleus.
+
+    Parameters
+    ----------
+    parts
+        (Y, X) number of the body of each pixel, 0 for none.
+    area
+        Pixels by number.
+    smooth
+        Marker -> (Y, X) smoothed.
+    frame, spacing_um
+        As in `find_ghosts`.
+    boxes
+        Where each body lies, from number 1.
+    rows
+        Number -> what is told of the body, once somebody asked; None for one that is none.
+    """
+
+    parts: NDArray[np.integer[Any]]
+    area: NDArray[np.int64]
+    smooth: dict[str, NDArray[np.float64]]
+    frame: NDArray[np.bool_]
+    spacing_um: tuple[float, float]
+    boxes: list[tuple[slice, slice]]
+    rows: dict[int, tuple[float, ...] | None] = field(default_factory=dict)
+
+
+def find_bodies(
+    images: Mapping[str, NDArray[np.floating[Any]]],
+    tissue: NDArray[np.bool_],
+    frame: NDArray[np.bool_],
+    spacing_um: tuple[float, float],
+) -> Bodies:
+    """Find stained bodies; parameters are those of `find_ghosts`."""
     smooth = {
         marker: ndi.gaussian_filter(
             np.where(np.isfinite(image), image, 0).astype(np.float64),
@@ -73,32 +113,47 @@ def find_ghosts(
         )
         for marker, image in images.items()
     }
-    bright = np.zeros(nuclei.shape, bool)
+    bright = np.zeros(tissue.shape, bool)
     for image in smooth.values():
         level = _level(image[tissue])
         if np.isfinite(level):
             bright |= (image >= level) & tissue
     parts, n = ndi.label(ndi.binary_fill_holes(bright))
     area = np.bincount(parts.ravel(), minlength=n + 1)
+    return Bodies(parts, area, smooth, frame, spacing_um, ndi.find_objects(parts))
+
+
+def bodies_alone(
+    bodies: Bodies, nuclei: NDArray[np.uint32], cells: NDArray[np.uint32], settings: Counting
+) -> pd.DataFrame:
+    """Choose those that hold no nucleus and are no cell's; see `find_ghosts`."""
+    parts, area, n = bodies.parts, bodies.area, len(bodies.area) - 1
+    pixel = bodies.spacing_um[0] * bodies.spacing_um[1]
     nuclear = np.bincount(parts.ravel(), weights=(nuclei > 0).ravel(), minlength=n + 1)
     claimed = np.bincount(parts.ravel(), weights=(cells > 0).ravel(), minlength=n + 1)
     alone = (nuclear < settings.ghost_overlap * area) & (claimed < 0.5 * area)
     chosen = np.flatnonzero(alone & (area * pixel >= settings.ghost_um2))
-    columns = [t.Y, t.X, t.AREA, *(t.ghost_column(marker) for marker in images)]
-    rows = []
-    boxes = ndi.find_objects(parts)
-    for number in chosen[chosen > 0]:
-        box = boxes[number - 1]
-        body = parts[box] == number
-        y, x = (
-            float(place.mean()) + side.start
-            for place, side in zip(np.nonzero(body), box, strict=True)
-        )
-        inside = frame[int(y + 0.5), int(x + 0.5)]
-        if inside and _solidity(body) >= LEAST_SOLIDITY:
-            means = [float(image[box][body].mean()) for image in smooth.values()]
-            rows.append((y * spacing_um[0], x * spacing_um[1], float(area[number]) * pixel, *means))
+    columns = [t.Y, t.X, t.AREA, *(t.ghost_column(marker) for marker in bodies.smooth)]
+    found = [_told(bodies, int(number)) for number in chosen[chosen > 0]]
+    rows = [row for row in found if row is not None]
     return pd.DataFrame(rows, columns=columns, dtype=np.float64)
+
+
+def _told(bodies: Bodies, number: int) -> tuple[float, ...] | None:
+    """Place, area and means of a body; None for one outside the frame or not compact."""
+    if number in bodies.rows:
+        return bodies.rows[number]
+    box, (dy, dx) = bodies.boxes[number - 1], bodies.spacing_um
+    body = bodies.parts[box] == number
+    y, x = (
+        float(place.mean()) + side.start for place, side in zip(np.nonzero(body), box, strict=True)
+    )
+    row: tuple[float, ...] | None = None
+    if bodies.frame[int(y + 0.5), int(x + 0.5)] and _solidity(body) >= LEAST_SOLIDITY:
+        means = [float(image[box][body].mean()) for image in bodies.smooth.values()]
+        row = (y * dy, x * dx, float(bodies.area[number]) * (dy * dx), *means)
+    bodies.rows[number] = row
+    return row
 
 
 def count_ghosts(ghosts: pd.DataFrame, gates: Mapping[str, float | None]) -> tuple[float, float]:

@@ -45,6 +45,7 @@ def measure(
     clipped: Any = None,
     solidity: bool = False,
     threads: int = 1,
+    origin: tuple[int, int, int] = (0, 0, 0),
 ) -> pd.DataFrame:
     """Measure nuclei, rings and cells in one pass over the pixels.
 
@@ -80,6 +81,9 @@ def measure(
         a plane, milliseconds in a stack).
     threads
         Channels that are added up at the same time; the result does not depend on it.
+    origin
+        (z, y, x) of the first pixel in the field, where numpy arrays are a part of it that holds
+        its objects whole: the same bytes as of the field in one piece.
 
     Returns
     -------
@@ -117,7 +121,7 @@ def measure(
     if any(is_lazy(a) for a in (*labels.values(), *pictures, *masks)):
         ids, totals = add_tiles(labels, pictures, masks, plan, threads)
     else:
-        ids, totals = _add_whole(labels, pictures, masks, plan, threads)
+        ids, totals = _add_whole(labels, pictures, masks, plan, threads, origin)
     columns: dict[str, NDArray[Any]] = {t.LABEL: ids.astype(np.int64)}
     columns |= geometry(
         totals, spacing_um, labels, perimeter=plan.perimeter, solidity=plan.solidity
@@ -133,6 +137,7 @@ def _add_whole(
     clipped: Sequence[NDArray[Any]],
     plan: Plan,
     threads: int,
+    origin: tuple[int, int, int],
 ) -> tuple[NDArray[np.uint32], Totals]:
     """Measure arrays in one piece."""
     for name, one in labels.items():
@@ -144,7 +149,7 @@ def _add_whole(
         stacks,
         [as_stack(image) for image in images],
         [as_stack(mask) for mask in clipped],
-        (0, 0, 0),
+        origin,
         np.ones(ids.size, bool),
     )
     add_window(totals, window, make_rows(ids, stacks[NUCLEUS].size), plan, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,31 +67,103 @@ def contacts(
     then measured between pixels side by side, by Crofton's formula over the lattice's
     directions, and so is the outline, of which what the image's border cuts off is a part.
     """
+    counts = count_contacts(cells, ring, images, spacing_um, gap_um=gap_um, arc_um=arc_um)
+    return contact_table(counts, spacing_um)
+
+
+@dataclass(frozen=True)
+class ContactCounts:
+    """What is counted and added up at contacts; any set of cells can be counted by itself.
+
+    Parameters
+    ----------
+    ids
+        (N,) labels of the cells, ascending.
+    outline
+        (N, directions) crossings of the lattice's lines out of each cell.
+    ring
+        (N,) pixels of each ring.
+    pairs
+        (P, 2) labels of cell and neighbour, two rows per contact, ascending.
+    shared
+        (P, directions) crossings from the one into the other.
+    arc
+        (P,) pixels of the cell's ring that face the neighbour.
+    means
+        Marker -> (P,) its mean there.
+    """
+
+    ids: NDArray[np.int64]
+    outline: NDArray[np.int64]
+    ring: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    arc: NDArray[np.int64]
+    means: dict[str, NDArray[np.float64]]
+
+
+def count_contacts(
+    cells: NDArray[np.integer[Any]],
+    ring: NDArray[np.integer[Any]],
+    images: Mapping[str, NDArray[Any]],
+    spacing_um: tuple[float, ...],
+    *,
+    gap_um: float = 0.5,
+    arc_um: float = 2.0,
+) -> ContactCounts:
+    """Count at the contacts of cells; parameters and errors are those of `contacts`."""
     _check(cells, ring, images, spacing_um)
     ids = np.unique(cells[cells > 0])
     owners = _rows_of(_grown(cells, spacing_um, gap_um / 2), ids)
-    steps, weights = lattice(spacing_um)
+    steps, _ = lattice(spacing_um)
     outline, pairs, shared = crossings(owners, ids.size, steps)
-    length = shared @ weights
     both = np.concatenate([pairs, pairs[:, ::-1]])
     order = np.lexsort((both[:, 1], both[:, 0]))
     own, other = both[order].T
-    contact = np.tile(length, 2)[order]
-    flat = cells.ndim == 2
-    columns: dict[str, NDArray[Any]] = {
-        t.LABEL: ids[own].astype(np.int64),
-        t.NEIGHBOUR: ids[other].astype(np.int64),
-        t.CONTACT if flat else t.CONTACT_AREA: contact,
-        t.CONTACT_SHARE: contact / (outline @ weights)[own],
-    }
     ring_rows = _rows_of(ring, ids)
     known = own * ids.size + other
     arc = _keyed(ring_rows, facing(ring_rows, owners, spacing_um, arc_um), known, ids.size)
     whole = np.bincount(ring_rows[ring_rows >= 0], minlength=ids.size)
-    columns[t.ARC_SHARE] = np.bincount(arc[1], minlength=known.size) / np.maximum(whole, 1)[own]
-    for marker, image in images.items():
-        columns[t.measure_column(marker, t.ARC, "mean")] = _means(image, *arc, known.size)
+    numbers = ids.astype(np.int64)
+    return ContactCounts(
+        numbers,
+        outline,
+        whole,
+        np.column_stack([numbers[own], numbers[other]]),
+        np.tile(shared, (2, 1))[order],
+        np.bincount(arc[1], minlength=known.size),
+        {marker: _means(image, *arc, known.size) for marker, image in images.items()},
+    )
+
+
+def contact_table(counts: ContactCounts, spacing_um: tuple[float, ...]) -> pd.DataFrame:
+    """Make the table of contacts of what was counted; see `contacts`."""
+    _, weights = lattice(spacing_um)
+    own = np.searchsorted(counts.ids, counts.pairs[:, 0])
+    # One row per contact is multiplied, as large as the field has them: the same bytes each time.
+    once = counts.pairs[:, 0] < counts.pairs[:, 1]
+    length = np.empty(len(own))
+    length[once] = counts.shared[once] @ weights
+    back = counts.pairs[:, ::-1][~once]
+    keys = counts.pairs[once]
+    place = np.searchsorted(_key(keys), _key(back))
+    length[~once] = length[once][place]
+    flat = len(spacing_um) == 2
+    columns: dict[str, NDArray[Any]] = {
+        t.LABEL: counts.pairs[:, 0].copy(),
+        t.NEIGHBOUR: counts.pairs[:, 1].copy(),
+        t.CONTACT if flat else t.CONTACT_AREA: length,
+        t.CONTACT_SHARE: length / (counts.outline @ weights)[own],
+        t.ARC_SHARE: counts.arc / np.maximum(counts.ring, 1)[own],
+    }
+    for marker, means in counts.means.items():
+        columns[t.measure_column(marker, t.ARC, "mean")] = means
     return pd.DataFrame(columns)
+
+
+def _key(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers that are in the order of the pairs."""
+    return (pairs[:, 0] << 32) + pairs[:, 1]
 
 
 def neighbour_columns(
