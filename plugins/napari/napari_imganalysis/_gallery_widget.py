@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from qtpy.QtWidgets import (
 from imganalysis import tables as t
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._colours import class_names
-from napari_imganalysis._table_model import icon
-from napari_imganalysis._thumbnails import Thumbnails, gallery_order
+from napari_imganalysis._table_model import class_icon
+from napari_imganalysis._thumbnails import GAP, Thumbnails, gallery_order
 
 PAGE = 24
+ROOM = 60  # pixels, for the number beside a strip and the scroll bar
+SMALLEST = 56  # pixels, of a tile
 LABEL = Qt.ItemDataRole.UserRole
 
 
@@ -98,7 +101,8 @@ class GalleryWidget(QWidget):
         self.kind.blockSignals(True)
         self.kind.clear()
         for name, n in counts.items():
-            self.kind.addItem(icon(legend.colours[legend.code(name) - 1]), f"{name}  {n}", name)
+            mark = class_icon(name, legend.colours[legend.code(name) - 1])
+            self.kind.addItem(mark, f"{name}  {n}", name)
         if now in counts:
             self.kind.setCurrentIndex(list(counts).index(now))
         self.kind.blockSignals(False)
@@ -127,7 +131,7 @@ class GalleryWidget(QWidget):
         first = self._page * PAGE
         shown = self._labels[first : first + PAGE]
         n = len(self._labels)
-        self.count.setText(f"{first + 1}\N{EN DASH}{first + len(shown)} of {n}" if n else "no cell")
+        self.count.setText(f"{first + 1}\N{EN DASH}{first + len(shown)} of {n} objects" if n else "no cell")
         field = self._session.field
         if field is None or not shown:
             self.heading.setText("" if field is not None else "Open a field in the Study widget.")
@@ -139,8 +143,10 @@ class GalleryWidget(QWidget):
 
     def _fill(self, thumbnails: Thumbnails, labels: list[int]) -> None:
         height, width = thumbnails.shape
-        self.list.setIconSize(QSize(width, height))
-        self.heading.setText(_heading(thumbnails))
+        room = self.list.viewport().width() - ROOM
+        scale = min(1.0, max(room, SMALLEST * len(thumbnails.headings)) / width)
+        self.list.setIconSize(QSize(round(width * scale), round(height * scale)))
+        self.heading.setText(_heading(thumbnails, round((height + GAP) * scale)))
         legend = self._session.legend
         colour = legend.colours[legend.code(str(self.kind.currentData())) - 1]
         field = self._session.field
@@ -154,6 +160,11 @@ class GalleryWidget(QWidget):
             self.list.addItem(item)
         self._selected(self._session.label)
 
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802, D102
+        super().resizeEvent(event)
+        if self._thumbnails is not None:
+            self._draw()
+
     def _clicked(self, item: QListWidgetItem) -> None:
         self._session.select(item.data(LABEL), go=True)
 
@@ -165,12 +176,19 @@ class GalleryWidget(QWidget):
         self.list.clearSelection()
 
 
-def _heading(thumbnails: Thumbnails) -> str:
-    return "Tiles: " + " \N{MIDDLE DOT} ".join(text for text, _ in thumbnails.heading_colours())
+def _heading(thumbnails: Thumbnails, side: int) -> str:
+    """Names of the channels, each over its tile."""
+    cells = "".join(
+        f'<td width="{side}" align="center">{escape(text)}</td>' for text in thumbnails.headings
+    )
+    return f'<table cellspacing="0" cellpadding="0"><tr>{cells}</tr></table>'
 
 
 def _icon(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> QIcon:
     data = np.ascontiguousarray(picture)
     height, width, _ = data.shape
     image = QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QIcon(QPixmap.fromImage(image))
+    pixmap = QPixmap.fromImage(image)
+    found = QIcon(pixmap)
+    found.addPixmap(pixmap, QIcon.Mode.Selected)  # else Qt tints it, and colours are the point
+    return found

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_imganalysis._table_model import icon
+from napari_imganalysis._table_model import class_icon
 
 if TYPE_CHECKING:
     from napari_imganalysis._session import Session
-
-COLUMNS = 2
 
 
 class LegendWidget(QWidget):
@@ -21,22 +19,21 @@ class LegendWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self.boxes: dict[str, QCheckBox] = {}
-        self._grid = QGridLayout()
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setVerticalSpacing(2)
+        self._rows = QVBoxLayout()
+        self._rows.setSpacing(0)
         self.all = QPushButton("All")
         self.all.setToolTip("Draw every class")
         self.none = QPushButton("None")
         self.none.setToolTip("Draw no class: the stains alone")
         self.all.clicked.connect(lambda: self._session.hide(frozenset()))
         self.none.clicked.connect(lambda: self._session.hide(frozenset(self.boxes)))
-        buttons = QHBoxLayout()
+        buttons = QVBoxLayout()
         for button in (self.all, self.none):
             buttons.addWidget(button)
         buttons.addStretch(1)
-        layout = QVBoxLayout(self)
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._grid)
+        layout.addLayout(self._rows, 1)
         layout.addLayout(buttons)
         session.field_changed.connect(self._fill)
         session.cells_changed.connect(self._fill)
@@ -51,20 +48,20 @@ class LegendWidget(QWidget):
             self.boxes[name].setText(f"{name}  {n}")
         colours = dict(zip(legend.names, legend.colours, strict=True))
         for name, box in self.boxes.items():
-            box.setIcon(icon(colours[name]))
+            box.setIcon(class_icon(name, colours[name]))
         self._check(self._session.hidden)
 
     def _rebuild(self, names: list[str]) -> None:
         for box in self.boxes.values():
-            self._grid.removeWidget(box)
+            self._rows.removeWidget(box)
             box.deleteLater()
         self.boxes = {}
-        for i, name in enumerate(names):
+        for name in names:
             box = QCheckBox(name)
             box.setToolTip(f"Draw the outlines of {name}")
             box.clicked.connect(self._clicked)
             self.boxes[name] = box
-            self._grid.addWidget(box, i // COLUMNS, i % COLUMNS)
+            self._rows.addWidget(box)
 
     def _clicked(self, _checked: bool) -> None:
         off = frozenset(name for name, box in self.boxes.items() if not box.isChecked())

@@ -159,7 +159,8 @@ def _labels_layer(path: Path) -> LayerData:
     }
     cells = path.parent.parent / "cells" / f"{name}{CELL_SUFFIX}"
     if path.parent.name == "labels" and cells.is_file():
-        keywords["features"] = features_of(read_cells(cells), _panel_in_results(path, name))
+        panel = _panel_in_results(path, name)
+        keywords["features"] = features_of(read_cells(cells), panel, ground=True)
     return labels, keywords, "labels"
 
 

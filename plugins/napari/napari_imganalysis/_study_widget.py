@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_imganalysis._attach import NEXT_KEY, PREVIOUS_KEY, session_of, told
 from napari_imganalysis._describe import study_text
-from napari_imganalysis._review import REVIEWED, Reviews
+from napari_imganalysis._review import CHANGED, REVIEWED, Reviews
 from napari_imganalysis._study_rows import (
     ANY,
     FLAGGED,
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from napari_imganalysis._fields import OpenField
     from napari_imganalysis._results import Opened
 
-COLUMNS = ("Biopsy, field", "Fraction (95 %)", "Cells", "Review", "Flags")
+COLUMNS = ("Biopsy, field", "Fraction (95 %)", "Cells", "\N{CHECK MARK}", "Flags")
+MARKS = {REVIEWED: "\N{CHECK MARK}", CHANGED: "\N{CHECK MARK}?"}
+WIDEST = 150  # pixels, of the column of fractions
 NAME = Qt.ItemDataRole.UserRole
 
 
@@ -84,13 +86,14 @@ class StudyWidget(QWidget):
             box.setMinimumContentsLength(8)
         self.flag.currentIndexChanged.connect(self._filter)
         states = (("any review state", ANY), ("not reviewed", ""), (REVIEWED, REVIEWED),
-                  ("changed since", "changed since"))  # fmt: skip
+                  ("reviewed, changed since", CHANGED))  # fmt: skip
         for shown, state in states:
             self.review.addItem(shown, state)
         self.review.currentIndexChanged.connect(self._filter)
         self.tree = QTreeWidget()
         self.tree.setColumnCount(len(COLUMNS))
         self.tree.setHeaderLabels(COLUMNS)
+        self.tree.headerItem().setToolTip(3, "Reviewed; with ? where the cells changed since")
         self.tree.setUniformRowHeights(True)
         self.tree.setAlternatingRowColors(False)
         self.tree.setIndentation(12)
@@ -119,7 +122,8 @@ class StudyWidget(QWidget):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addLayout(_row(self.open_button, self.locate_button))
         layout.addWidget(self.where)
-        layout.addLayout(_row(self.text, self.flag, self.review))
+        layout.addWidget(self.text)
+        layout.addLayout(_row(self.flag, self.review))
         layout.addWidget(self.tree, 3)
         layout.addLayout(_row(self.previous, self.next, self.seen))
         layout.addWidget(self.details, 2)
@@ -182,15 +186,12 @@ class StudyWidget(QWidget):
         for row in rows:
             parent = _item(row)
             for child in row.children:
-                parent.addChild(_item(child))
+                parent.addChild(_item(child, row.name))
             self.tree.addTopLevelItem(parent)
         self.tree.expandAll()
-        if self._session.opened is not None and self._session.opened.endpoint is not None:
-            titles = list(COLUMNS)
-            titles[1] = f"{_short(self._session.opened.endpoint.name)} (95 %)"
-            self.tree.setHeaderLabels(titles)
         for column in range(len(COLUMNS)):
             self.tree.resizeColumnToContents(column)
+        self.tree.setColumnWidth(1, min(self.tree.columnWidth(1), WIDEST))
         self.tree.blockSignals(False)
         self._point_to(self._session.field)
         self._describe()
@@ -264,12 +265,15 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     return layout
 
 
-def _item(row: Row) -> QTreeWidgetItem:
+def _item(row: Row, biopsy: str = "") -> QTreeWidgetItem:
     name = f"{row.name}  {row.status}" if row.kind == "biopsy" and row.status else row.name
+    # The biopsy's name stands in the line above.
+    short = name.removeprefix(biopsy).lstrip("_-. ") if biopsy else name
     flags = ", ".join(row.flags)
     failed = row.status.startswith("failed")
     fraction = row.status if failed else row.fraction
-    item = QTreeWidgetItem([name, fraction, row.cells, row.review, flags])
+    item = QTreeWidgetItem([short or name, fraction, row.cells, MARKS.get(row.review, ""), flags])
+    item.setToolTip(3, row.review)
     item.setData(0, NAME, row)
     item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     if row.flags:
@@ -290,11 +294,6 @@ def _items(tree: QTreeWidget) -> list[QTreeWidgetItem]:
         parent = tree.topLevelItem(i)
         found += [parent, *(parent.child(j) for j in range(parent.childCount()))]
     return found
-
-
-def _short(name: str) -> str:
-    text = name.replace("_", " ")
-    return text[:1].upper() + text[1:]
 
 
 def _title(opened: Opened) -> str:

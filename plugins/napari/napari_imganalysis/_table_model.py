@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 
 from imganalysis import tables as t
+from imganalysis.report.overlays import NOT_EVALUABLE
 from napari_imganalysis._colours import class_names
 from napari_imganalysis._table import shown, sort_rows
 
@@ -42,7 +43,7 @@ class CellModel(QAbstractTableModel):
         self._cells, self._columns = cells, columns
         self._names = np.zeros(0, dtype=object)
         self._icons = {
-            name: icon(colour)
+            name: class_icon(name, colour)
             for name, colour in zip(legend.names, legend.colours, strict=True)
         }
         self._rows = rows
@@ -112,12 +113,19 @@ class CellModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
 
-def icon(colour: str, size: int = 12) -> QIcon:
-    """A square of a colour with a grey border, seen on a dark and on a light ground."""
+def class_icon(name: str, colour: str, size: int = 12) -> QIcon:
+    """A square of a class's colour, seen on a dark and on a light ground.
+
+    Only the side of what is not evaluable is drawn, dashed as its outlines are.
+    """
     pixmap = QPixmap(size, size)
-    pixmap.fill(QColor(colour))
+    dashed = name == NOT_EVALUABLE
+    pixmap.fill(QColor("#222222" if dashed else colour))
     painter = QPainter(pixmap)
-    painter.setPen(QColor("#707070"))
+    pen = QPen(QColor(colour if dashed else "#707070"))
+    if dashed:
+        pen.setDashPattern([2, 2])
+    painter.setPen(pen)
     painter.drawRect(0, 0, size - 1, size - 1)
     painter.end()
     return QIcon(pixmap)

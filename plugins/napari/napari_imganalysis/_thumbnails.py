@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
-from imganalysis.report._composite import channel_rgb, composite, display_range
+from imganalysis.report._composite import composite, display_range
 from imganalysis.report._outlines import enlarge, inner_edge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SIDE_UM = 24.0
 """Side of the square around a cell that is shown."""
 
-TILE = 72
+TILE = 64
 """Least side of a tile in pixels of the screen."""
 
 GAP = 2
@@ -50,9 +50,9 @@ class Thumbnails:
         self._factor = max(1, -(-TILE // (2 * self._half)))
 
     @property
-    def markers(self) -> Sequence[str]:
-        """Channels in the order of the tiles, after the one of all together."""
-        return list(self.images)
+    def headings(self) -> list[str]:
+        """What each tile shows."""
+        return ["all", *self.images]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,14 +114,6 @@ class Thumbnails:
             labels = labels[min(max(plane, 0), len(labels) - 1)]
         own = enlarge((self._cut(labels, y, x) == label).astype(np.uint8), self._factor)
         return inner_edge(own)
-
-    def heading_colours(self) -> list[tuple[str, str]]:
-        """Texts over the tiles with the colour of each channel, ``#rrggbb``."""
-        texts = [("all", "#ffffff")]
-        for name in self.images:
-            r, g, b = (round(255 * v) for v in channel_rgb(self._colours[name]))
-            texts.append((name, f"#{r:02x}{g:02x}{b:02x}"))
-        return texts
 
 
 def gallery_order(cells: pd.DataFrame, names: pd.Series[str], wanted: str, column: str) -> list[int]:

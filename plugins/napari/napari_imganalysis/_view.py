@@ -144,7 +144,7 @@ class FieldView:
         }
         # Also without a table: the features of the field before must go.
         cells = field.cells if field.cells is not None else None
-        keywords["features"] = None if cells is None else features_of(cells, field.panel)
+        keywords["features"] = None if cells is None else features_of(cells, field.panel, ground=True)
         nuclei = self._put("labels", NUCLEI, _drawn(labels), keywords)
         return [nuclei, self._make_outlines(field)]
 
@@ -226,7 +226,7 @@ class FieldView:
         self.recolour(self._codes(field))
         nuclei = self._layer(NUCLEI)
         if nuclei is not None:
-            nuclei.features = features_of(cells, field.panel)
+            nuclei.features = features_of(cells, field.panel, ground=True)
 
     def _labels(self, labels: NDArray[np.uint32]) -> None:
         field = self.session.field
@@ -263,7 +263,7 @@ class FieldView:
             symbol="disc",
             face_color="transparent",
             border_color="white",
-            border_width=0.06,
+            border_width=0.03,
             units=(unit,) * len(at),
         )
         ring.editable = False
@@ -300,7 +300,7 @@ class FieldView:
             )
             return
         at, diameter = place
-        camera = self.viewer.camera
+        camera = camera_of(self.viewer)
         camera.center = (*camera.center[:1], *at[-2:])
         if camera.zoom * diameter < CELL_PIXELS:
             camera.zoom = CELL_PIXELS / diameter
@@ -344,6 +344,11 @@ class FieldView:
 
     def _hover(self, viewer: Any, event: Any) -> None:
         self.session.hover(self._label_under(tuple(event.position)))
+
+
+def camera_of(viewer: Any) -> Any:
+    """Camera of a viewer; it moved with napari 0.9."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 def set_scale_bar(viewer: Any) -> None:
