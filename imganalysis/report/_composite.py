@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,11 @@ def channel_rgb(colour: str) -> tuple[float, float, float]:
         rgb += (1 - rgb) * (_DARKEST - light) / (1 - light)
     r, g, b = (float(v) for v in rgb)
     return r, g, b
+
+
+def hex_colour(colour: str) -> str:
+    """Bring a colour, as matplotlib names it, to ``#rrggbb``."""
+    return to_hex(colour)
 
 
 def composite(

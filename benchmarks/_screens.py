@@ -1,0 +1,126 @@
+"""Pictures of the plugin's widgets on results of the sample study, in both themes of napari.
+
+``python benchmarks/_screens.py --out docs/img`` makes all of them; ``--results`` names a folder of
+results (the sample study is analysed first if not given). Needs a screen, or ``xvfb-run``.
+A widget gets its pictures by one entry in `SCENES`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SIZE = (1366, 768)
+THEMES = ("dark", "light")
+FIELD = "P01-W1_apoptosis_1"
+
+
+def _study(viewer: Any, widgets: dict[str, Any]) -> None:
+    tree = widgets["Study"].tree
+    tree.setCurrentItem(tree.topLevelItem(1))
+
+
+def _cells(viewer: Any, widgets: dict[str, Any]) -> None:
+    session = _session(viewer)
+    cells = session.cells
+    dying = cells[cells["phenotype"].str.contains("apoptotic") & cells["evaluable"]]
+    session.select(int(dying.iloc[len(dying) // 2]["label"]), go=True)
+    viewer.scene.camera.zoom = 5.0
+
+
+def _gallery(viewer: Any, widgets: dict[str, Any]) -> None:
+    gallery = widgets["Gallery"]
+    gallery.kind.setCurrentIndex(1)
+    gallery.list.setCurrentRow(1)
+
+
+SCENES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "Study": _study, "Cells": _cells, "Gallery": _gallery,
+}  # fmt: skip
+"""Widget -> what is shown in it."""
+
+
+def _session(viewer: Any) -> Any:
+    from napari_imganalysis._attach import session_of
+
+    return session_of(viewer)
+
+
+def make(results: Path, out: Path, wanted: Sequence[str], field: str = FIELD) -> list[Path]:
+    """Make the pictures of some widgets; gives their files."""
+    import napari
+    from napari_imganalysis._attach import PLUGIN
+    from qtpy.QtWidgets import QApplication
+
+    out.mkdir(parents=True, exist_ok=True)
+    made = []
+    for theme in THEMES:
+        viewer = napari.Viewer(show=True)
+        viewer.theme = theme
+        viewer.window.resize(*SIZE)
+        session, widgets, docks = _session(viewer), {}, {}
+        for name in wanted:
+            docks[name], widgets[name] = viewer.window.add_plugin_dock_widget(
+                PLUGIN, name, tabify=bool(widgets)
+            )
+        session.open(results)
+        names = session.opened.names
+        session.open_field(field if field in names else names[0])
+        _wait(QApplication)
+        viewer.reset_view()
+        for name in wanted:
+            docks[name].raise_()
+            SCENES[name](viewer, widgets)
+            _wait(QApplication)
+            path = out / f"napari-{name.lower()}-{theme}.png"
+            _save(viewer.window.screenshot(canvas_only=False, flash=False), path)
+            made.append(path)
+        viewer.close()
+        _wait(QApplication)
+    return made
+
+
+def _wait(application: Any, seconds: float = 0.6) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        application.processEvents()
+        time.sleep(0.02)
+
+
+def _save(picture: Any, path: Path) -> None:
+    from PIL import Image
+
+    image = Image.fromarray(picture[..., :3])
+    # Octrees keep the few pixels of a class's colour, which a median cut would merge.
+    small = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
+def main() -> None:
+    """Make the pictures that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the PNG files")
+    parser.add_argument("--results", type=Path, help="folder of results")
+    parser.add_argument("--field", default=FIELD, help="field that is shown")
+    parser.add_argument("widgets", nargs="*", help=f"of {', '.join(SCENES)}; all by default")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        results = given.results
+        if results is None:
+            from imganalysis.opening import open_study, sample_study
+            from imganalysis.pipeline import run_study
+
+            results = Path(temporary) / "results"
+            run_study(open_study(sample_study(None, results)), results)
+        for path in make(results, given.out, given.widgets or list(SCENES), given.field):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
