@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_cohort import cohort
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_options import (
     DeviceOption,
@@ -45,6 +46,7 @@ panel_app = typer.Typer(
 )
 app.add_typer(panel_app, name="panel")
 app.command()(segment)
+app.command()(cohort)
 app.command()(evaluate)
 app.command()(train)
 

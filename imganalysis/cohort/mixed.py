@@ -1,0 +1,125 @@
+"""Change over weeks by a linear mixed model: patients are random, lesions a variance component."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from imganalysis.tables_cohort import LESION, PATIENT, WEEK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+VALUE = "value"
+LEAST_SHARE = 1e-4
+"""A variance under this share of the residual's is one that the model put to 0."""
+
+
+@dataclass(frozen=True)
+class WeekEffects:
+    """Change of each week against the first, on the scale of the values.
+
+    Parameters
+    ----------
+    effects
+        week -> (estimate, standard error); empty where the model cannot be had.
+    model
+        Word of `imganalysis.tables_cohort.MODELS`.
+    """
+
+    effects: dict[float, tuple[float, float]]
+    model: str
+
+
+def week_effects(data: pd.DataFrame) -> WeekEffects:
+    """Fit ``value ~ week`` by REML.
+
+    Parameters
+    ----------
+    data
+        One row per biopsy with a finite value: `PATIENT`, `LESION`, `WEEK`, `VALUE`; at least
+        two weeks.
+
+    Returns
+    -------
+    WeekEffects
+        A lesion enters where a patient has several, unless its variance comes out as 0; where
+        the patients' variance does, or the fit does not converge, there is no model.
+
+    Notes
+    -----
+    statsmodels MixedLM. Weeks are levels, not a line.
+    """
+    weeks = sorted(data[WEEK].unique())
+    names = {week: f"week_{i}" for i, week in enumerate(weeks) if i}
+    table = data.assign(
+        **{name: (data[WEEK] == week).astype(float) for week, name in names.items()}
+    )
+    # Numbers for names: a lesion may be called what a formula would take for a command.
+    table["unit"] = table[PATIENT].astype("category").cat.codes
+    table["part"] = table[LESION].astype("category").cat.codes
+    several = table.groupby("unit")["part"].nunique().max() > 1
+    formula = f"{VALUE} ~ " + " + ".join(names.values())
+    for parts, word in (({"part": "0 + C(part)"}, "patient_lesion"), (None, "patient")):
+        if parts and not several:
+            continue
+        fit, why = _fit(formula, table, parts)
+        if fit is not None:
+            found = {w: (float(fit.fe_params[n]), float(fit.bse_fe[n])) for w, n in names.items()}
+            return WeekEffects(found, word)
+    return WeekEffects({}, why)
+
+
+def _fit(formula: str, table: pd.DataFrame, parts: dict[str, str] | None) -> tuple[Any, str]:
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    with warnings.catch_warnings():
+        # What they say is seen from the result.
+        warnings.simplefilter("ignore")
+        try:
+            model = MixedLM.from_formula(
+                formula, table, groups="unit", re_formula="1", vc_formula=parts
+            )
+            fit = model.fit(reml=True)
+            errors = np.asarray(fit.bse_fe, np.float64)
+            variances = [float(np.asarray(fit.cov_re)[0, 0]), *map(float, fit.vcomp)]
+        except (np.linalg.LinAlgError, ValueError):
+            return None, "not_converged"
+    if not fit.converged or not np.isfinite(errors).all() or (errors <= 0).any():
+        return None, "not_converged"
+    if min(variances) < LEAST_SHARE * float(fit.scale):
+        return None, "no_patient_variance"
+    return fit, ""
+
+
+def t_interval(
+    effect: tuple[float, float], patients: int, confidence: float
+) -> tuple[float, float, float, float]:
+    """Interval and p of a fixed effect.
+
+    Parameters
+    ----------
+    effect
+        Estimate and standard error.
+    patients
+        That tell of it; degrees of freedom are one less, as of a paired t test.
+
+    Returns
+    -------
+    estimate, lo, hi, p
+    """
+    estimate, error = effect
+    half = float(stats.t.ppf(0.5 + confidence / 2, patients - 1)) * error
+    p = 2 * float(stats.t.sf(abs(estimate / error), patients - 1))
+    return estimate, estimate - half, estimate + half, p
+
+
+def known_weeks(weeks: Sequence[float]) -> list[float]:
+    """Weeks in order, the first being what the others are compared with."""
+    return sorted(dict.fromkeys(float(week) for week in weeks))
