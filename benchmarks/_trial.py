@@ -42,7 +42,7 @@ def trial(
     logit, change, group_shift
         Of the fraction at the start; of every later week; of the second half of the patients.
     visit_sd, lesion_sd
-        Of the patients' weeks, and of lesions, on the logit scale.
+        Of the patients' weeks, the same for all lesions, and of lesions; logit scale.
     without
         Patients whose last biopsy has no evaluable tumour cell.
 
@@ -56,10 +56,11 @@ def trial(
     group = {f"P{i + 1:02}": "a" if i < patients // 2 else "b" for i in range(patients)}
     for i, (patient, name) in enumerate(group.items()):
         own = logit + group_shift * (name == "b") + rng.normal(0, PATIENT_SD)
+        visit = {week: rng.normal(0, visit_sd) for week in weeks}
         for lesion in range(lesions):
             there = own + rng.normal(0, lesion_sd) if lesion_sd else own
             for week in weeks:
-                level = there + change * (week > weeks[0]) + rng.normal(0, visit_sd)
+                level = there + change * (week > weeks[0]) + visit[week]
                 n = rng.poisson(cells, fields)
                 if week == weeks[-1] and i < without:
                     n[:] = 0
@@ -67,18 +68,32 @@ def trial(
                 x = rng.binomial(n, p)
                 found = cluster_proportion(x, n)
                 rows.append(
-                    {
-                        "biopsy": f"{patient}-L{lesion + 1}-W{week:g}",
-                        "patient": patient,
-                        "lesion": f"L{lesion + 1}",
-                        "week": week,
-                        "n_tumour": int(n.sum()),
-                        "apoptotic_fraction": found.value,
-                        "apoptotic_fraction_lo": found.lo,
-                        "apoptotic_fraction_hi": found.hi,
-                        "death_marker_form": "unknown",
-                        "flags": "",
-                        "reason": "" if n.sum() else "apoptotic_fraction: no_evaluable_tumour",
-                    }
+                    _row(patient, f"L{lesion + 1}", week, int(n.sum()), found.value)
+                    | {"apoptotic_fraction_lo": found.lo, "apoptotic_fraction_hi": found.hi}
                 )
     return stack_biopsies([("trial", pd.DataFrame(rows))]), group
+
+
+def biopsies_of(x: np.ndarray, n: np.ndarray) -> pd.DataFrame:
+    """One biopsy per patient, of so many positive and tumour cells."""
+    rows = [
+        _row(f"P{i + 1:02}", "L1", 0.0, int(total), positive / total)
+        for i, (positive, total) in enumerate(zip(x, n, strict=True))
+    ]
+    return stack_biopsies([("trial", pd.DataFrame(rows))])
+
+
+def _row(patient: str, lesion: str, week: float, n: int, value: float) -> dict[str, object]:
+    return {
+        "biopsy": f"{patient}-{lesion}-W{week:g}",
+        "patient": patient,
+        "lesion": lesion,
+        "week": week,
+        "n_tumour": n,
+        "apoptotic_fraction": value,
+        "apoptotic_fraction_lo": np.nan,
+        "apoptotic_fraction_hi": np.nan,
+        "death_marker_form": "unknown",
+        "flags": "",
+        "reason": "" if n else "apoptotic_fraction: no_evaluable_tumour",
+    }

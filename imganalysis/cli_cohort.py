@@ -86,13 +86,14 @@ def cohort(
     )
     result = analyse_cohort(results, clinical, asked)
     write_cohort(out, result, asked, results, clinical, figures=figures, overwrite=overwrite)
-    shown = [e.name for e in result.endpoints if e.count or len(result.endpoints) == 1]
+    fractions = [e for e in result.endpoints if e.count] or list(result.endpoints)
     print_cohort(
         result.by_week,
         result.na,
         result.tests,
         rates_shown(result.rates),
-        shown or [e.name for e in result.endpoints],
+        [(e.name, *e.shown) for e in fractions],
+        [e.name for e in result.endpoints if e.main or len(result.endpoints) == 1],
         result.notes,
         out,
         confidence,

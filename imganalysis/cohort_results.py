@@ -142,16 +142,16 @@ def cohort_figures(result: CohortResult) -> dict[str, bytes]:
     """Draw everything there is to see of a cohort: file name -> PNG."""
     out: dict[str, bytes] = {}
     for endpoint in result.endpoints:
-        name, title = endpoint.name, endpoint.title
+        name, (factor, title) = endpoint.name, endpoint.shown
         if result.cohort[name].notna().any():
             out[f"{_file(name)}_by_week.png"] = weeks_figure(
-                result.cohort, result.biopsies, result.na, name, title
+                result.cohort, result.biopsies, result.na, name, title, factor
             )
             for groups in result.groups:
                 if len(groups.groups) > 1 and not groups.numbers:
                     of = [groups.of.get(p, "") for p in result.cohort[c.PATIENT]]
                     out[f"{_file(name)}_by_{_file(groups.name)}.png"] = groups_figure(
-                        result.cohort, name, title, groups.name, of, groups.groups
+                        result.cohort, name, title, factor, groups.name, of, groups.groups
                     )
     fractions = [e.name for e in result.endpoints if e.count] or [result.endpoints[0].name]
     out["na_by_week.png"] = na_figure(result.na, fractions)

@@ -18,6 +18,7 @@ from imganalysis.cohort.endpoints import Endpoint, endpoints
 from imganalysis.cohort.groups import Grouping, group_differences
 from imganalysis.cohort.join import join, stack_biopsies
 from imganalysis.cohort.loss import (
+    ERRS,
     Markers,
     countable,
     loss_markers,
@@ -145,6 +146,8 @@ def analyse_cohort(
             rows += group_differences(patients, endpoint, grouping, confidence=confidence)
     losses = _losses(found, panels, biopsies, confidence)
     rows += [loss_over_patients(table, confidence=confidence) for table in losses]
+    if losses:
+        notes.append(ERRS)
     shown, more = _survival(survival, confidence)
     rows += more
     cohort, left = with_clinical(patients, clinical)
@@ -153,7 +156,7 @@ def analyse_cohort(
         biopsies=biopsies,
         cohort=cohort,
         by_week=by_week(patients, chosen, groups.groupings),
-        tests=adjusted(rows),
+        tests=adjusted(rows, [e.name for e in chosen if e.main]),
         na=na_by_week(biopsies, chosen),
         endpoints=tuple(chosen),
         groups=groups.groupings,

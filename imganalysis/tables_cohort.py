@@ -31,6 +31,7 @@ QUESTION, ENDPOINT, TITLE, REFERENCE = "question", "endpoint", "title", "referen
 GROUP_BY, GROUP = "group_by", "group"
 EFFECT, ESTIMATE, LO, HI = "effect", "estimate", "lo", "hi"
 P, P_HOLM, N_TESTS = "p", "p_holm", "n_tests"
+P_HOLM_ALL, N_TESTS_ALL = "p_holm_all", "n_tests_all"
 METHOD, MODEL, N_PATIENTS, N_REFERENCE = "method", "model", "n_patients", "n_reference"
 N_NA, N_UNKNOWN, REASON = "n_NA", "n_unknown", "reason"
 TESTS_COLUMNS: dict[str, str] = {
@@ -46,8 +47,11 @@ TESTS_COLUMNS: dict[str, str] = {
     LO: "its interval",
     HI: "the other end",
     P: "two-sided; the unit is the patient",
-    P_HOLM: "the same after Holm, for all tests of this file",
+    P_HOLM: "the same after Holm, for all tests of one question (and one `group_by`); the study's "
+    "endpoint apart from all other columns",
     N_TESTS: "how many tests that is",
+    P_HOLM_ALL: "after Holm for every test of this file",
+    N_TESTS_ALL: "how many that is",
     METHOD: "how; see the words",
     MODEL: "what became of the mixed model; see the words",
     N_PATIENTS: "patients that tell something: with both weeks, or of the group",
@@ -120,8 +124,8 @@ SURVIVAL_COLUMNS: dict[str, str] = {
 }
 
 METHODS: dict[str, str] = {
-    "mixed_t": "linear mixed model with a random patient (and lesion); t with patients - 1 "
-    "degrees of freedom",
+    "mixed_t": "linear mixed model with a random patient (and lesion, and visit); t with "
+    "patients - 1 degrees of freedom",
     "patient_means_t": "one-sample t test of the patients' differences of means, as the mixed "
     "model could not be had",
     "signed_rank_exact": "exact Wilcoxon signed-rank test of the patients' means; the estimate is "
@@ -144,6 +148,8 @@ METHODS: dict[str, str] = {
 MODELS: dict[str, str] = {
     "patient": "fitted with a random patient",
     "patient_lesion": "fitted with a random patient and lesion",
+    "patient_visit": "fitted with a random patient and visit",
+    "patient_lesion_visit": "fitted with a random patient, lesion and visit",
     "not_converged": "did not converge, so that patient means stand",
     "no_patient_variance": "patients do not differ by more than chance, where the model's errors "
     "cannot be trusted, so that patient means stand",

@@ -60,6 +60,13 @@ class Endpoint:
     main: bool = False
 
     @property
+    def shown(self) -> tuple[float, str]:
+        """By what a value is multiplied to be shown, and the title of that."""
+        if self.kind == FRACTION and not self.percent:
+            return 100.0, f"{self.title}, %"
+        return 1.0, self.title
+
+    @property
     def effect(self) -> str:
         """What the exponential of a difference on the scale is."""
         return "odds_ratio" if self.kind == FRACTION else "density_ratio"

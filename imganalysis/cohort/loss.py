@@ -23,6 +23,10 @@ MARKER_LOSS = "marker_loss"
 TUMOUR = "tumour"
 SENS = "sens"
 """Variant of the endpoint whose denominator has the large nuclei without either marker too."""
+ERRS = (
+    "marker loss errs towards no loss (an odds ratio too low): large nuclei of other kinds in the "
+    "tumour count as cells that lost the marker without dying; only a ratio over 1 speaks"
+)
 LOSS_COLUMNS: dict[str, str] = {
     c.PATIENT: "the patient",
     "state": "marker of the state",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VALUE = "value"
-LEAST_SHARE = 1e-4
-"""A variance under this share of the residual's is one that the model put to 0."""
+LEAST_SHARE = 0.02
+"""A variance under this share of the residual's is taken for 0, near which its fit is not sound."""
 
 
 @dataclass(frozen=True)
@@ -49,53 +49,63 @@ def week_effects(data: pd.DataFrame) -> WeekEffects:
     Returns
     -------
     WeekEffects
-        A lesion enters where a patient has several, unless its variance comes out as 0; where
-        the patients' variance does, or the fit does not converge, there is no model.
+        Where a patient has several lesions, lesions and visits are variance components: what
+        happens to a patient in a week happens to all lesions. One that comes out as 0 is left
+        out. Where the patients' variance does, or the fit does not converge, there is no model.
 
     Notes
     -----
     statsmodels MixedLM. Weeks are levels, not a line.
     """
-    weeks = sorted(data[WEEK].unique())
+    weeks = [float(week) for week in sorted(data[WEEK].unique())]
     names = {week: f"week_{i}" for i, week in enumerate(weeks) if i}
     table = data.assign(
         **{name: (data[WEEK] == week).astype(float) for week, name in names.items()}
     )
     # Numbers for names: a lesion may be called what a formula would take for a command.
-    table["unit"] = table[PATIENT].astype("category").cat.codes
-    table["part"] = table[LESION].astype("category").cat.codes
-    several = table.groupby("unit")["part"].nunique().max() > 1
+    for name, column in (("unit", PATIENT), ("lesion_", LESION), ("visit_", WEEK)):
+        table[name] = table[column].astype("category").cat.codes
+    several = table.groupby("unit")["lesion_"].nunique().max() > 1
+    parts: tuple[str, ...] = ("lesion_", "visit_") if several else ()
     formula = f"{VALUE} ~ " + " + ".join(names.values())
-    for parts, word in (({"part": "0 + C(part)"}, "patient_lesion"), (None, "patient")):
-        if parts and not several:
-            continue
-        fit, why = _fit(formula, table, parts)
-        if fit is not None:
+    while True:
+        fit, empty, why = _fit(formula, table, parts)
+        if fit is not None and not empty:
             found = {w: (float(fit.fe_params[n]), float(fit.bse_fe[n])) for w, n in names.items()}
-            return WeekEffects(found, word)
-    return WeekEffects({}, why)
+            return WeekEffects(found, "_".join(["patient", *(p.strip("_") for p in parts)]))
+        if fit is None:
+            # Never without a component because it could not be fitted: errors would be too small.
+            return WeekEffects({}, why)
+        parts = tuple(part for part in parts if part not in empty)
 
 
-def _fit(formula: str, table: pd.DataFrame, parts: dict[str, str] | None) -> tuple[Any, str]:
+def _fit(
+    formula: str, table: pd.DataFrame, parts: tuple[str, ...]
+) -> tuple[Any, tuple[str, ...], str]:
+    """Fit once: the model if there is one, components at 0, and why there is none."""
     from statsmodels.regression.mixed_linear_model import MixedLM
 
+    components = {part: f"0 + C({part})" for part in parts} or None
     with warnings.catch_warnings():
         # What they say is seen from the result.
         warnings.simplefilter("ignore")
         try:
             model = MixedLM.from_formula(
-                formula, table, groups="unit", re_formula="1", vc_formula=parts
+                formula, table, groups="unit", re_formula="1", vc_formula=components
             )
             fit = model.fit(reml=True)
             errors = np.asarray(fit.bse_fe, np.float64)
-            variances = [float(np.asarray(fit.cov_re)[0, 0]), *map(float, fit.vcomp)]
+            least = LEAST_SHARE * float(fit.scale)
+            patient = float(np.asarray(fit.cov_re)[0, 0])
+            sizes = dict(zip(model.exog_vc.names, map(float, fit.vcomp), strict=True))
         except (np.linalg.LinAlgError, ValueError):
-            return None, "not_converged"
+            return None, (), "not_converged"
     if not fit.converged or not np.isfinite(errors).all() or (errors <= 0).any():
-        return None, "not_converged"
-    if min(variances) < LEAST_SHARE * float(fit.scale):
-        return None, "no_patient_variance"
-    return fit, ""
+        return None, (), "not_converged"
+    empty = tuple(part for part in parts if sizes[part] < least)
+    if patient < least and not empty:
+        return None, (), "no_patient_variance"
+    return fit, empty, ""
 
 
 def t_interval(

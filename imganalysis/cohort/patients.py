@@ -38,38 +38,29 @@ def patient_weeks(biopsies: pd.DataFrame, endpoints: Sequence[Endpoint]) -> pd.D
         extra[endpoint.name + SCALED] = endpoint.scaled(biopsies)
         extra[endpoint.name + REASON] = endpoint.reasons(biopsies)
     table = pd.concat([biopsies, pd.DataFrame(extra, index=biopsies.index)], axis=1)
-    rows = []
-    for (patient, week), group in table.groupby([PATIENT, WEEK], sort=True):
-        row: dict[str, Any] = {
-            PATIENT: patient,
-            WEEK: week,
-            N_BIOPSIES: len(group),
-            N_LESIONS: group[LESION].nunique(),
-        }
-        for endpoint in endpoints:
-            row |= _values(group, endpoint.name)
-        flags = ";".join(group[FLAGS].fillna("").astype(str)).split(";")
-        row[FLAGS] = ";".join(dict.fromkeys(word for word in flags if word))
-        rows.append(row)
-    return pd.DataFrame(rows)
+    keys = [PATIENT, WEEK]
+    by = table.groupby(keys, sort=True)
+    out = by.size().rename(N_BIOPSIES).to_frame()
+    out[N_LESIONS] = by[LESION].nunique()
+    columns = [e.name + end for e in endpoints for end in ("", SCALED)]
+    means = table.groupby([*keys, LESION], sort=True)[columns].mean().groupby(keys).mean()
+    alone = out[N_BIOPSIES] == 1
+    for endpoint in endpoints:
+        name = endpoint.name
+        out[name] = means[name]
+        for end in (LO, HI):
+            out[name + end] = by[name + end].first().where(alone)
+        out[name + SCALED] = means[name + SCALED]
+        out[name + N_NA] = by[name + REASON].agg(lambda words: int((words != "").sum()))
+        out[name + REASON] = by[name + REASON].agg(_joined)
+    out[FLAGS] = by[FLAGS].agg(_joined)
+    return out.reset_index()
 
 
-def _values(group: pd.DataFrame, name: str) -> dict[str, Any]:
-    alone = len(group) == 1
-    why = [word for word in group[name + REASON] if word]
-    return {
-        name: mean_of_lesions(group, name),
-        name + LO: float(group[name + LO].iloc[0]) if alone else np.nan,
-        name + HI: float(group[name + HI].iloc[0]) if alone else np.nan,
-        name + SCALED: mean_of_lesions(group, name + SCALED),
-        name + N_NA: len(why),
-        name + REASON: ";".join(dict.fromkeys(why)),
-    }
-
-
-def mean_of_lesions(group: pd.DataFrame, column: str) -> float:
-    """Mean over lesions of the mean over the biopsies of each; NaN where nothing has a value."""
-    return float(group.groupby(LESION)[column].mean().mean())
+def _joined(texts: pd.Series[Any]) -> str:
+    """Put the words of several cells together, each once."""
+    words = ";".join(texts.fillna("").astype(str)).split(";")
+    return ";".join(dict.fromkeys(word for word in words if word))
 
 
 def biopsy_values(biopsies: pd.DataFrame, endpoint: Endpoint) -> pd.DataFrame:

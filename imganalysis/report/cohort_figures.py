@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -52,7 +53,12 @@ def _sentence(text: str) -> str:
 
 
 def weeks_figure(
-    cohort: pd.DataFrame, biopsies: pd.DataFrame, na: pd.DataFrame, name: str, title: str
+    cohort: pd.DataFrame,
+    biopsies: pd.DataFrame,
+    na: pd.DataFrame,
+    name: str,
+    title: str,
+    factor: float,
 ) -> bytes:
     """Draw each patient's line over weeks, each biopsy with its interval, and what is missing.
 
@@ -60,17 +66,15 @@ def weeks_figure(
     ----------
     cohort, biopsies, na
         As in cohort.csv, biopsies.csv and na_by_week.csv.
-    name, title
-        Of the endpoint.
+    name, title, factor
+        Of the endpoint; by what its values are multiplied.
     """
     weeks = sorted(cohort[c.WEEK].unique())
     patients = sorted(cohort[c.PATIENT].unique())
     many = len(patients) > MANY_LINES
     span = (weeks[-1] - weeks[0]) or 1.0
-    shift = dict(
-        zip(patients, np.linspace(-0.02, 0.02, len(patients)) * span, strict=True)
-        if len(patients) > 1 else [(patients[0], 0.0)]
-    )  # fmt: skip
+    reach = (0.035 if many else 0.02 if len(patients) > 1 else 0.0) * span
+    shift = dict(zip(patients, np.linspace(-reach, reach, len(patients)), strict=True))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -79,18 +83,20 @@ def weeks_figure(
             style = STYLES[0 if many else i // len(COLOURS) % len(STYLES)]
             mine = cohort[(cohort[c.PATIENT] == patient) & cohort[name].notna()]
             own = biopsies[(biopsies[c.PATIENT] == patient) & biopsies[name].notna()]
-            values = own[name].to_numpy(float)
-            ends = [np.abs(own[f"{name}_{e}"].to_numpy(float) - values) for e in ("lo", "hi")]
+            values = factor * own[name].to_numpy(float)
+            ends = [
+                np.abs(factor * own[f"{name}_{e}"].to_numpy(float) - values) for e in ("lo", "hi")
+            ]
             axes.errorbar(
                 own[c.WEEK].to_numpy(float) + shift[patient], values, yerr=np.nan_to_num(ends),
                 fmt="o", ms=3.5, lw=0.8, capsize=1.5, color=colour, alpha=0.6 if many else 0.9,
             )  # fmt: skip
             axes.plot(
-                mine[c.WEEK].to_numpy(float) + shift[patient], mine[name].to_numpy(float), style,
-                color=colour, lw=1.3, alpha=0.6 if many else 1.0,
-                label=None if many else printable(patient),
+                mine[c.WEEK].to_numpy(float) + shift[patient],
+                factor * mine[name].to_numpy(float), style, color=colour, lw=1.3,
+                alpha=0.6 if many else 1.0, label=None if many else printable(patient),
             )  # fmt: skip
-        middle = cohort.groupby(c.WEEK)[name].median().dropna()
+        middle = factor * cohort.groupby(c.WEEK)[name].median().dropna()
         if len(patients) > 1:
             axes.plot(middle.index, middle, "k_", ms=22, mew=2.5, label="median of patients")
         rows = na[na[c.ENDPOINT] == name].set_index(c.WEEK)
@@ -116,7 +122,13 @@ def weeks_figure(
 
 
 def groups_figure(
-    cohort: pd.DataFrame, name: str, title: str, by: str, of: Sequence[str], names: Sequence[str]
+    cohort: pd.DataFrame,
+    name: str,
+    title: str,
+    factor: float,
+    by: str,
+    of: Sequence[str],
+    names: Sequence[str],
 ) -> bytes:
     """Draw the patients of each group in each week, with median and quartiles.
 
@@ -124,8 +136,8 @@ def groups_figure(
     ----------
     cohort
         As in cohort.csv.
-    name, title
-        Of the endpoint.
+    name, title, factor
+        Of the endpoint; by what its values are multiplied.
     by
         What makes the groups.
     of
@@ -135,7 +147,7 @@ def groups_figure(
     """
     weeks = sorted(cohort[c.WEEK].unique())
     group = np.asarray(of, str)
-    top = float(np.nanmax([*cohort[name].to_numpy(float), 0.0]))
+    top = factor * float(np.nanmax([*cohort[name].to_numpy(float), 0.0]))
 
     def draw(figure: Figure) -> None:
         panes = np.atleast_1d(figure.subplots(1, len(weeks), sharey=True))
@@ -143,7 +155,7 @@ def groups_figure(
             labels = []
             for i, own in enumerate(names):
                 mine = (group == own) & (cohort[c.WEEK] == week).to_numpy()
-                values = np.sort(cohort.loc[mine, name].to_numpy(float))
+                values = factor * np.sort(cohort.loc[mine, name].to_numpy(float))
                 told = values[np.isfinite(values)]
                 missing = f"\nNA = {mine.sum() - told.size}" if told.size < mine.sum() else ""
                 labels.append(f"{printable(own)}\nn = {told.size}{missing}")
@@ -160,7 +172,7 @@ def groups_figure(
             axes.set_ylim(0, top * 1.06 or 1)
             axes.set_title(f"week {week:g}")
         panes[0].set_ylabel(_sentence(title))
-        figure.suptitle(_sentence(f"{title} by {by}: patients, median, quartiles"), fontsize=10)
+        figure.suptitle(_sentence(f"{title}, by {by}: patients, median, quartiles"), fontsize=10)
 
     return _drawn(max(5.0, 1.1 + 1.0 * len(weeks) * max(2, len(names))), 4.2, draw)
 
@@ -199,7 +211,7 @@ def na_figure(na: pd.DataFrame, names: Sequence[str]) -> bytes:
             axes.set_xticks(place, [f"{week:g}" for week in weeks])
             axes.yaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("week")
-            axes.set_title(_sentence(rows[c.TITLE].dropna().iloc[0]), fontsize=9, wrap=True)
+            axes.set_title(fill(_sentence(rows[c.TITLE].dropna().iloc[0]), 30), fontsize=9)
         panes[0].set_ylabel("patients")
         handles, labels = panes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)

@@ -27,7 +27,8 @@ def print_cohort(
     na: pd.DataFrame,
     tests: pd.DataFrame,
     rates: Sequence[Sequence[Any]],
-    shown: Sequence[str],
+    shown: Sequence[tuple[str, float, str]],
+    main: Sequence[str],
     notes: Sequence[str],
     out: Path,
     confidence: float,
@@ -41,7 +42,9 @@ def print_cohort(
     rates
         Rows of the responses, if any.
     shown
-        Endpoints to show; the others are in the files.
+        (endpoint, factor, title) to show by week; the others are in the files.
+    main
+        Of which every test is shown.
     notes
         What the user should know.
     out
@@ -51,21 +54,26 @@ def print_cohort(
     """
     console = _console()
     rows = []
-    for _, row in by_week[by_week[c.ENDPOINT].isin(shown) & (by_week[c.GROUP_BY] == "")].iterrows():
+    told = {name: (factor, title) for name, factor, title in shown}
+    for _, row in by_week[by_week[c.ENDPOINT].isin(told) & (by_week[c.GROUP_BY] == "")].iterrows():
         why = na[(na[c.ENDPOINT] == row[c.ENDPOINT]) & (na[c.WEEK] == row[c.WEEK])].iloc[0]
+        factor, title = told[row[c.ENDPOINT]]
         rows.append(
             [
-                row[c.TITLE], f"{row[c.WEEK]:g}", row[c.N_PATIENTS], _median(row),
+                title, f"{row[c.WEEK]:g}", row[c.N_PATIENTS], _median(row, factor),
                 row[c.N_NA], str(why["reasons"]).replace(";", ", "), why["n_patients_no_biopsy"],
             ]
         )  # fmt: skip
     head: tuple[str, ...] = BY_WEEK
     console.print(_table(head, rows, "By week; one value per patient"))
-    told = tests[tests[c.ENDPOINT].isin(shown) | ~tests[c.QUESTION].isin(_PER_ENDPOINT)]
-    n = int(tests[c.N_TESTS].iloc[0]) if len(tests) else 0
-    title = f"Differences; {n} test(s) in tests.csv, all adjusted together"
+    week = (tests[c.QUESTION] == "over_weeks") & tests[c.ENDPOINT].isin(told)
+    other = ~tests[c.QUESTION].isin(("over_weeks", "between_groups"))
+    seen = tests[week | other | tests[c.ENDPOINT].isin(main)]
+    n = int(tests[c.P].notna().sum())
+    more = len(tests) - len(seen)
+    title = f"Differences; {n} test(s)" + (f", {more} more row(s) in tests.csv" if more else "")
     head = tuple(text.replace("95", f"{100 * confidence:g}") for text in TESTS)
-    console.print(_table(head, [_test(row) for _, row in told.iterrows()], title))
+    console.print(_table(head, [_test(row) for _, row in seen.iterrows()], title))
     if rates:
         head = ("level", "response", "n", "share")
         console.print(_table(head, rates, "Response, of all who were treated"))
@@ -75,13 +83,10 @@ def print_cohort(
     console.print("Research use only.", style="dim")
 
 
-_PER_ENDPOINT = ("over_weeks", "between_groups")
-
-
-def _median(row: pd.Series[Any]) -> str:
+def _median(row: pd.Series[Any], factor: float) -> str:
     if np.isnan(row["median"]):
         return "NA"
-    low, middle, high = (f"{row[name]:.3g}" for name in ("min", "median", "max"))
+    low, middle, high = (f"{factor * row[name]:.3g}" for name in ("min", "median", "max"))
     return middle if row[c.N_PATIENTS] == 1 else f"{middle} ({low}\N{EN DASH}{high})"
 
 
@@ -106,4 +111,4 @@ def _effect(row: pd.Series[Any]) -> str:
     text = f"{row[c.EFFECT].replace('_', ' ')} {row[c.ESTIMATE]:.3g}"
     if np.isnan(row[c.LO]):
         return text
-    return f"{text} ({row[c.LO]:.2g}\N{EN DASH}{row[c.HI]:.2g})"
+    return f"{text} ({row[c.LO]:.3g} to {row[c.HI]:.3g})"
