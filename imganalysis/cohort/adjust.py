@@ -31,7 +31,7 @@ def adjusted(rows: Sequence[dict[str, Any]], main: Sequence[str] = ()) -> pd.Dat
     """
     table = pd.DataFrame(list(rows), columns=list(c.TESTS_COLUMNS))
     for name in (c.TITLE, c.REFERENCE, c.GROUP_BY, c.GROUP, c.EFFECT, c.METHOD, c.MODEL, c.REASON):
-        table[name] = table[name].fillna("").astype(str)
+        table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
     p = table[c.P].astype(float)
     table[c.P] = p
     table[c.P_HOLM_ALL] = holm(list(p))

@@ -74,7 +74,7 @@ def stack_biopsies(tables: Sequence[tuple[Path, pd.DataFrame]]) -> pd.DataFrame:
                 said = "empty" if pd.isna(text) or text == "" else f"{text!r} is no number"
                 raise TableError(_cell(path, at, WEEK, said, "a number"))
         own[WEEK] = week.astype(float)
-        own[LESION] = own[LESION].where(own[LESION].notna(), "").astype(str)
+        own[LESION] = own[LESION].astype(object).where(own[LESION].notna(), "").astype(str)
         own[PATIENT] = own[PATIENT].astype(str)
         parts.append(own)
     found = pd.concat(parts, ignore_index=True)
