@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from imganalysis.cli_classifier import ClassifierOption, classifier_app
+from imganalysis.cli_cohort import cohort
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_gate import gate
 from imganalysis.cli_options import (
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(panel_app, name="panel")
 app.add_typer(classifier_app, name="classifier")
 app.command()(segment)
+app.command()(cohort)
 app.command()(evaluate)
 app.command()(train)
 app.command()(gate)

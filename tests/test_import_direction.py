@@ -20,7 +20,7 @@ PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 GROUND = frozenset(
     "tables words panel panel_check panel_fractions panel_match panel_reference settings "
     "settings_artefacts settings_base settings_calibration settings_counting settings_gating "
-    "settings_neighbours settings_space methods stack".split()
+    "settings_neighbours settings_space methods stack tables_cohort".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})
@@ -31,7 +31,7 @@ PIPELINE = frozenset(
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
     "gating gate_review gate_changes moving corrected_cells learning "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring compartments _windows".split()
+    "remeasuring compartments _windows cohorting cohort_results".split()
 )
 READING = frozenset({"io"})
 
@@ -41,7 +41,8 @@ BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
 COMMANDS = frozenset(
-    "cli_train cli_evaluate cli_options cli_segment cli_gate cli_panel cli_classifier".split()
+    "cli_train cli_evaluate cli_options cli_segment cli_gate cli_panel cli_classifier "
+    "cli_cohort".split()
 )
 
 # What each part of the package may import, itself aside. A new part is entered here.

@@ -58,7 +58,7 @@ def _bind_keys(viewer: Any, session: Session) -> None:
     viewer.bind_key(PREVIOUS_KEY, lambda _viewer: go(-1), overwrite=True)
 
 
-def _Weak(viewer: Any) -> Any:  # noqa: N802
+def _Weak(viewer: Any) -> Any:
     """A proxy, so that the session does not keep its viewer alive."""
     import weakref
 

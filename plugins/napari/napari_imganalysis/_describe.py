@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imganalysis.classify.gates import Gate
-    from imganalysis.panel import Panel
     from napari_imganalysis._fields import OpenField
     from napari_imganalysis._results import Opened
     from napari_imganalysis._review import Reviews

@@ -274,9 +274,7 @@ def open_results(folder: Path) -> Opened:
             f"{folder}: made by imganalysis {made_by}, this is {__version__}; the tables are "
             "shown as they stand. Run the analysis again before you change gates"
         )
-    return Opened(
-        folder, root, biopsies, fields, panels, settings, tuple(notes), None, gates
-    )
+    return Opened(folder, root, biopsies, fields, panels, settings, tuple(notes), None, gates)
 
 
 def _gates(folder: Path) -> tuple[Gate, ...]:
@@ -307,7 +305,9 @@ def open_unanalysed(root: Path, settings: Settings | None = None) -> Opened:
     return Opened(
         None,
         base,
-        pd.DataFrame(biopsies, columns=["biopsy", "patient", "lesion", "week", "n_fields", "flags"]),
+        pd.DataFrame(
+            biopsies, columns=["biopsy", "patient", "lesion", "week", "n_fields", "flags"]
+        ),
         pd.DataFrame(rows),
         study.panels,
         settings or Settings(),

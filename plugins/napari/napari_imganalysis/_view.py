@@ -144,7 +144,9 @@ class FieldView:
         }
         # Also without a table: the features of the field before must go.
         cells = field.cells if field.cells is not None else None
-        keywords["features"] = None if cells is None else features_of(cells, field.panel, ground=True)
+        keywords["features"] = (
+            None if cells is None else features_of(cells, field.panel, ground=True)
+        )
         nuclei = self._put("labels", NUCLEI, _drawn(labels), keywords)
         return [nuclei, self._make_outlines(field)]
 

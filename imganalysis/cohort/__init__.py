@@ -1,0 +1,1 @@
+"""Patients, weeks and a clinical table: what biopsies say of a cohort. The unit is the patient."""

@@ -1,0 +1,124 @@
+"""Clinical tables as people save them: what is wrong is said with its row and a way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from imganalysis.cohort.clinical import follow_up, read_clinical, visits
+from imganalysis.errors import TableError
+
+
+def test_levels_and_values(clinical_file) -> None:
+    found = read_clinical(clinical_file('patient,dose,note\nP01,3,\nP02,6,"a, b"\n,,\n'))
+    assert (found.keys, found.patients) == (("patient",), ("P01", "P02"))
+    assert found.of_patient("note")[0] == {"P01": "", "P02": "a, b"}
+    lesions = read_clinical(
+        clinical_file("patient,lesion,dose,site\nP01,L1,3,arm\nP01,L2,,leg\nP02,L1,6,arm\n")
+    )
+    assert lesions.keys == ("patient", "lesion")
+    assert lesions.of_patient("dose") == ({"P01": "3", "P02": "6"}, {})
+    values, differing = lesions.of_patient("site")
+    assert (values, differing) == ({"P01": "", "P02": "arm"}, {"P01": (2, 3)})
+
+
+def test_a_byte_order_mark_formula_mark_and_empty_columns_are_no_trouble(clinical_file) -> None:
+    found = read_clinical(clinical_file("\ufeffpatient,dose,,\n'-1,3,,\n"))
+    assert found.patients == ("-1",) and found.columns == ("dose",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "first row is empty"),
+        ("patient,dose\n", "no row under"),
+        ("patient;dose\nP01;3\n", "semicolons; save it as 'CSV UTF-8"),
+        ("Patient,dose\nP01,3\n", "no column patient; write 'Patient' as patient"),
+        ("patient,Week\nP01,3\n", "no column week; write 'Week' as week"),
+        ("subject,dose\nP01,3\n", "no column patient; found: subject, dose"),
+        ("patient,dose,dose\nP01,3,4\n", "column dose stands 2 times"),
+        ("patient,,dose\nP01,x,4\n", "column 2 has no name"),
+        ("patient,note\nP01,a,b\n", "row 2: 3 cells, but 2 columns"),
+        ("patient\nP01\n\nP01\n", "row 4: patient P01 stands in row 2 already"),
+        ("patient,week\nP01,1\nP01,1.0\n", "row 3: patient P01, week 1 stands in row 2"),
+        ("patient,dose\n,3\n", "row 2, column patient: empty"),
+        ("patient,lesion\nP01,\n", "row 2, column lesion: empty"),
+        ("patient\nP01 \n", "row 2, column patient: 'P01 ' has a blank"),
+        ("patient\nP 01\nP\u00a001\n", "has a blank at its end or start, or a double or special"),
+        ("patient\nP01\np01\n", "row 3, column patient: 'p01', but 'P01' in row 2: one patient"),
+        ("patient,week\nP01,\n", "row 2, column week: empty; a row of a table with weeks"),
+        ("patient,week\nP01,week 4\n", "found 'week 4'; write the number alone: 4"),
+        ("patient,week\nP01,W4\n", "write the number alone: 4"),
+        ("patient,week\nP01,4 weeks\n", "write the number alone: 4"),
+        ('patient,week\nP01,"1,5"\n', "write a dot: 1.5"),
+        ("patient,week\nP01,04.01.1900\n", "a spreadsheet has made a date of it"),
+        ("patient,week\nP01,1900-01-04 00:00:00\n", "a spreadsheet has made a date"),
+        ("patient,week\nP01,4-Jan\n", "a spreadsheet has made a date"),
+        ("patient,week\nP01,baseline\n", "expected a number, found 'baseline'"),
+        ("patient,week\nP01,inf\n", "expected a number, found 'inf'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(clinical_file, text: str, said: str) -> None:
+    path = clinical_file(text)
+    with pytest.raises(TableError) as caught:
+        read_clinical(path)
+    assert said in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_files_that_are_no_text(tmp_path) -> None:
+    with pytest.raises(TableError, match="no such file"):
+        read_clinical(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes("patient\nMüller\n".encode("latin-1"))
+    with pytest.raises(TableError, match="not UTF-8"):
+        read_clinical(tmp_path / "latin.csv")
+    with pytest.raises(TableError, match="save the sheet as 'CSV UTF-8'"):
+        read_clinical(tmp_path / "table.xlsx")
+
+
+def test_weeks_that_are_numbers_with_blanks_are_taken(clinical_file) -> None:
+    found = read_clinical(clinical_file("patient,week\nP01, 4\nP01,1.0\n"))
+    assert [row.week for row in found.rows] == [4.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "said"),
+    [
+        ("time_months", "P01,3", "survival needs one of"),
+        ("event", "P01,1", "survival needs one of"),
+        ("time_months,time_weeks,event", "P01,3,12,1", "survival needs one of"),
+        ("time_months,event", "P01,-3,1", "cannot be negative"),
+        ("time_months,event", "P01,3,2", "write 1 = happened"),
+        ("time_months,event", "P01,3,dead", "expected a number, found 'dead'"),
+        ("time_months,event", "P01,3,", "row 2, column event: empty, but time_months is given"),
+    ],
+)
+def test_follow_up_that_is_wrong(clinical_file, head: str, row: str, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        follow_up(read_clinical(clinical_file(f"patient,{head}\n{row}\n")))
+
+
+def test_follow_up(clinical_file) -> None:
+    found = read_clinical(clinical_file("patient,time_days,event\nA,30,1\nB,60,0\nC,,\n"))
+    column, followed = follow_up(found) or ("", {})
+    assert column == "time_days" and set(followed) == {"A", "B"}
+    assert (followed["A"].time, followed["A"].event, followed["B"].event) == (30, True, False)
+    rows = "patient,lesion,time_days,event\nA,1,30,1\nA,2,31,1\n"
+    with pytest.raises(TableError, match="rows 2 and 3, column time_days: different values"):
+        follow_up(read_clinical(clinical_file(rows)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ("10,", "the other diameter is given"),
+        ("10,0", "of a lesion that is gone both diameters are 0"),
+        ("-1,2", "cannot be negative"),
+        ("10,05.Mrz", "a spreadsheet has made a date"),
+        ("10,10 mm", "write the number alone: 10"),
+    ],
+)
+def test_diameters_that_are_wrong(clinical_file, sizes: str, said: str) -> None:
+    head = "patient,lesion,week,diameter_a_mm,diameter_b_mm\n"
+    with pytest.raises(TableError, match=said):
+        visits(read_clinical(clinical_file(f"{head}P01,L1,0,{sizes}\n")))
+    with pytest.raises(TableError, match="no column lesion"):
+        visits(read_clinical(clinical_file("patient,diameter_a_mm,diameter_b_mm\nP01,1,1\n")))
