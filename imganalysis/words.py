@@ -86,3 +86,16 @@ REASONS: dict[str, str] = {
 }
 """Fixed words in the column ``reason`` of biopsies.csv, after the name of the value, and of
 space.csv."""
+
+AGREEMENT: dict[str, str] = {
+    "too_few_biopsies": "fewer than three biopsies have both readings",
+    "no_spread": "all values are the same, so that nothing can vary together",
+    "no_difference": "both readings are the same in every pair, so that no interval can be had; is "
+    "it one table twice?",
+    "no_cells": "no cell of the class, in either reading",
+    "no_matched_cells": "no cell was read by both",
+    "one_class": "a reading gives every cell the same class, so that agreement is chance: kappa "
+    "is 0, or cannot be had where both give the same",
+    "no_disagreement": "the readings never differ, so that kappa's interval cannot be had",
+}
+"""Fixed words in the column ``reason`` of agreement.csv and per_class.csv."""

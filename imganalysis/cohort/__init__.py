@@ -1,0 +1,1 @@
+"""Patients, weeks, agreement with readers, power: what is asked of many biopsies together."""
