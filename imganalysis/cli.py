@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_agree import agree
 from imganalysis.cli_evaluate import evaluate
 from imganalysis.cli_options import (
     DeviceOption,
@@ -44,9 +45,8 @@ panel_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
-app.command()(segment)
-app.command()(evaluate)
-app.command()(train)
+for _command in (segment, evaluate, train, agree):
+    app.command()(_command)
 
 PanelOption = Annotated[
     list[str] | None,

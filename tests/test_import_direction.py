@@ -28,7 +28,8 @@ SHOWN = frozenset({"report", "cohort"})
 PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
-    "segmenting calibrate calibration_file calibration_parts control_fields".split()
+    "segmenting calibrate calibration_file calibration_parts control_fields agreeing "
+    "powering".split()
 )
 READING = frozenset({"io"})
 
@@ -37,7 +38,7 @@ BELOW_SHOWN = BELOW_STEPS | STEPS | AROUND
 BELOW_PIPELINE = BELOW_SHOWN | SHOWN | READING
 BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
-COMMANDS = frozenset({"cli_train", "cli_evaluate", "cli_options", "cli_segment"})
+COMMANDS = frozenset("cli_train cli_evaluate cli_options cli_segment cli_agree cli_power".split())
 
 # What each part of the package may import, itself aside. A new part is entered here.
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -243,6 +243,8 @@ def icc_agreement(readings: ArrayLike, *, confidence: float = 0.95) -> Statistic
     msc = n * float(((columns - grand) ** 2).sum()) / (k - 1)
     rest = x - rows[:, np.newaxis] - columns + grand
     mse = float((rest**2).sum()) / ((n - 1) * (k - 1))
+    if _flat(rows) and _flat(rest.ravel()):
+        return Statistic(0.0, reason="no_spread")  # readers differ, biopsies do not
     value = (msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n)
     odds = value / (1 - value)
     of_columns, of_error = k * odds / n * msc, (1 + k * odds * (n - 1) / n) * mse
@@ -255,7 +257,7 @@ def icc_agreement(readings: ArrayLike, *, confidence: float = 0.95) -> Statistic
     spread = k * msc + (k * n - k - n) * mse
     lo = n * (msr / below - mse) / (spread + n * msr / below)
     hi = n * (above * msr - mse) / (spread + n * above * msr)
-    return Statistic(value, max(lo, -1.0), min(hi, 1.0), "mcgraw_wong")
+    return Statistic(value, lo, min(hi, 1.0), "mcgraw_wong")
 
 
 def correlation(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -> Statistic:

@@ -113,13 +113,8 @@ def compare_biopsies(
     Raises
     ------
     TableError
-        No biopsy is in both tables, or ours holds several readers.
+        No biopsy is in both tables.
     """
-    if ours.values.shape[1] != 1:
-        raise TableError(
-            f"{ours.source}: our table holds {ours.values.shape[1]} readers; it has one row per "
-            "biopsy. Is it the readers' table? Ours comes first"
-        )
     own = ours.values.iloc[:, 0]
     if not set(own.index) & set(theirs.values.index):
         raise TableError(
@@ -149,7 +144,7 @@ def compare_biopsies(
         for one in made
     ]
     table = pd.concat(pairs, ignore_index=True)
-    table.insert(1, "patient", table[t.BIOPSY].map(ours.patients).fillna(""))
+    table.insert(1, "patient", [ours.patients.get(str(name), "") for name in table[t.BIOPSY]])
     order = ["comparison", "kind", t.BIOPSY, "patient", "first", "second"]
     return BiopsyAgreement(
         tuple(made),

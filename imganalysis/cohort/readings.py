@@ -112,7 +112,7 @@ def read_readings(
         ``fraction`` or ``percent``, where the column's name does not say it; a name that begins
         with ``pct_`` or is ``percent`` is in percent.
     name
-        Of the reader, for a table without such a column; the file's name by default.
+        Of the one reader; by default what the table's own column says, else the file's name.
 
     Raises
     ------
@@ -129,6 +129,11 @@ def read_readings(
         t.require(table, [t.BIOPSY], source=str(path))
         column, percent = _percent(table, path, value, unit)
         reader = name or path.stem
+        if name is not None and t.READER in table and table[t.READER].nunique() > 1:
+            raise TableError(
+                f"{path}: holds the readings of {table[t.READER].nunique()} readers; ours has one "
+                "row per biopsy. Is it the readers' table? Ours comes first"
+            )
         part = pd.DataFrame({t.BIOPSY: table[t.BIOPSY], t.READER: reader, t.PERCENT: percent})
         if name is None and t.READER in table:
             part[t.READER] = table[t.READER]
