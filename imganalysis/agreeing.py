@@ -167,7 +167,9 @@ def _cell_files(ours: Path, fields: set[str]) -> list[Path]:
     return [path for path in files if path.stem in fields] or files
 
 
-def check_folder(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+def check_folder(
+    out: Path, inputs: Sequence[Path], *, names: Sequence[str] = NAMES, overwrite: bool
+) -> None:
     """Check early that tables and figures may be written into a folder.
 
     Raises
@@ -178,7 +180,7 @@ def check_folder(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; --out names a folder")
-    there = [name for name in NAMES if (out / name).exists()]
+    there = [name for name in names if (out / name).exists()]
     read = {path.resolve() for path in inputs}
     if lost := [name for name in there if (out / name).resolve() in read]:
         raise OutputError(f"{out / lost[0]}: is read, and would be replaced; choose another --out")

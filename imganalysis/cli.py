@@ -23,6 +23,7 @@ from imganalysis.cli_options import (
     over_file,
     parse_pixel_size,
 )
+from imganalysis.cli_power import power
 from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
@@ -45,7 +46,7 @@ panel_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(panel_app, name="panel")
-for _command in (segment, evaluate, train, agree):
+for _command in (segment, evaluate, train, agree, power):
     app.command()(_command)
 
 PanelOption = Annotated[

@@ -93,9 +93,11 @@ AGREEMENT: dict[str, str] = {
     "no_difference": "both readings are the same in every pair, so that no interval can be had; is "
     "it one table twice?",
     "no_cells": "no cell of the class, in either reading",
+    "too_few_fields": "fewer than three biopsies have two fields or more with cells",
+    "too_few_patients": "fewer patients than a test or an estimate of their spread needs",
     "no_matched_cells": "no cell was read by both",
     "one_class": "a reading gives every cell the same class, so that agreement is chance: kappa "
     "is 0, or cannot be had where both give the same",
     "no_disagreement": "the readings never differ, so that kappa's interval cannot be had",
 }
-"""Fixed words in the column ``reason`` of agreement.csv and per_class.csv."""
+"""Fixed words in the column ``reason`` of what `agree` and `power` write."""
