@@ -154,7 +154,8 @@ def print_power(
              f"interval above {100 * r['floor']:g} %", "coverage"]  # fmt: skip
     rows = [
         [f"{r['lymphocytes']:.0f}", f"{r['fields']:.0f}", f"{r['expected_cells']:.0f}",
-         _pm(r, "p_none", 3), _pm(r, "half_width_points", 2), _pm(r, "p_above_floor", 3), _pm(r, "coverage", 3)]
+         _pm(r, "p_none", 3), _pm(r, "half_width_points", 2), _pm(r, "p_above_floor", 3),
+         _pm(r, "coverage", 3)]
         for _, r in rare.iterrows()
     ]  # fmt: skip
     console.print(_table(heads, rows, title))
