@@ -98,7 +98,8 @@ def agree_on_biopsies(
         raise SettingsError(f"--unit is {t.FRACTION} or {t.PERCENT}, got {unit}")
     own = ours / results.BIOPSIES if ours.is_dir() else ours
     mine = read_readings([own], value=column, name="imganalysis")
-    readers = read_readings(theirs, value=their_column, unit=unit)
+    also = None if mine.column in (t.FRACTION, t.PERCENT) else mine.column
+    readers = read_readings(theirs, value=their_column, unit=unit, also=also)
     if unit is None:
         check_scale(mine, readers)
     return compare_biopsies(mine, readers, confidence=confidence)

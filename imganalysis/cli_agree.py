@@ -32,7 +32,7 @@ def agree(
     ] = None,
     ours_column: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Column of ours, e.g. pct_NK; apoptotic_fraction else."),
+        typer.Option(metavar="NAME", help="Column of ours; the panel's endpoint else."),
     ] = None,
     theirs_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column of theirs, if of another name.")

@@ -50,7 +50,7 @@ def power(
         typer.Option("--from", metavar="RESULTS", help="Estimate from the results of a run."),
     ] = None,
     fraction: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of these results, e.g. pct_NK.")
+        str | None, typer.Option(metavar="NAME", help="Of these results; the endpoint else.")
     ] = None,
     bootstrap: Annotated[
         bool, typer.Option(help="Show what a bootstrap of fields would give, too.")

@@ -92,7 +92,7 @@ AGREEMENT: dict[str, str] = {
     "no_spread": "all values are the same, so that nothing can vary together",
     "no_difference": "both readings are the same in every pair, so that no interval can be had; is "
     "it one table twice?",
-    "no_cells": "no cell of the class, in either reading",
+    "no_cells": "no cell that the score would be a share of, such as none of the class",
     "too_few_fields": "fewer than three biopsies have two fields or more with cells",
     "too_few_patients": "fewer patients than a test or an estimate of their spread needs",
     "no_matched_cells": "no cell was read by both",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-ENDPOINT = "apoptotic_fraction"
-"""Column of biopsies.csv that is compared if no other is named."""
+_OF_ENDPOINT = "_naive_lo"
+"""What the name of a column ends in that biopsies.csv has of its endpoint only."""
 
 FRACTION, PERCENT = "fraction", "percent"
 NOT_AVAILABLE = frozenset({"", "na", "n/a", "nan", "none", "-"})
@@ -39,12 +39,15 @@ class Readings:
         Biopsy -> why there is no value, where the table says it.
     source
         Column that was read and where, in words.
+    column
+        The column, of the last table.
     """
 
     values: pd.DataFrame
     patients: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     source: str = ""
+    column: str = ""
 
 
 def read_text(path: Path) -> pd.DataFrame:
@@ -97,6 +100,7 @@ def read_readings(
     value: str | None = None,
     unit: str | None = None,
     name: str | None = None,
+    also: str | None = None,
 ) -> Readings:
     """Read what one or more readers say of each biopsy.
 
@@ -106,8 +110,10 @@ def read_readings(
         Tables with the columns of `imganalysis.tables.READER_BIOPSY_COLUMNS`, or our
         ``biopsies.csv``.
     value
-        Column to take; by default the one of ``apoptotic_fraction``, ``fraction``, ``percent``
-        or ``positive`` with ``total`` that is there.
+        Column to take; by default the endpoint of a ``biopsies.csv``, else the one of
+        ``fraction``, ``percent`` or ``positive`` with ``total`` that is there.
+    also
+        Another name that the column may have: that of ours.
     unit
         ``fraction`` or ``percent``, where the column's name does not say it; a name that begins
         with ``pct_`` or is ``percent`` is in percent.
@@ -127,7 +133,7 @@ def read_readings(
     for path in paths:
         table = read_text(path)
         t.require(table, [t.BIOPSY], source=str(path))
-        column, percent = _percent(table, path, value, unit)
+        column, percent = _percent(table, path, value, unit, also)
         reader = name or path.stem
         if name is not None and t.READER in table and table[t.READER].nunique() > 1:
             raise TableError(
@@ -156,7 +162,7 @@ def read_readings(
     values = whole.pivot(index=t.BIOPSY, columns=t.READER, values=t.PERCENT)
     order = list(dict.fromkeys(whole[t.BIOPSY]))
     values = values.loc[order, list(dict.fromkeys(whole[t.READER]))]
-    return Readings(values, patients, reasons, "; ".join(sources))
+    return Readings(values, patients, reasons, "; ".join(sources), column)
 
 
 def _check_keys(part: pd.DataFrame, path: Path) -> None:
@@ -168,21 +174,22 @@ def _check_keys(part: pd.DataFrame, path: Path) -> None:
 
 
 def _percent(
-    table: pd.DataFrame, path: Path, value: str | None, unit: str | None
+    table: pd.DataFrame, path: Path, value: str | None, unit: str | None, also: str | None
 ) -> tuple[str, pd.Series[float]]:
     """Take the readings of a table in percent, and the name of their column."""
     if value is not None:
         t.require(table, [value], source=str(path))
         column = value
     else:
-        there = [c for c in (ENDPOINT, t.FRACTION, t.PERCENT) if c in table]
+        endpoints = [str(c) for c in table if f"{c}{_OF_ENDPOINT}" in table]
+        known = dict.fromkeys([*endpoints, *([also] if also else []), t.FRACTION, t.PERCENT])
+        there = [c for c in known if c in table]
         if set(_COUNTS) <= set(table.columns):
             there.append(" / ".join(_COUNTS))
         if len(there) != 1:
-            wanted = (
-                f"{ENDPOINT}, {t.FRACTION} (0 to 1), {t.PERCENT} (0 to 100) or {_COUNTS[0]} and "
-            )
-            wanted += f"{_COUNTS[1]} (counts)"
+            first = also or "the endpoint of biopsies.csv"
+            wanted = f"{first}, {t.FRACTION} (0 to 1), {t.PERCENT} (0 to 100) or "
+            wanted += f"{_COUNTS[0]} and {_COUNTS[1]} (counts)"
             found = ", ".join(there) if there else ", ".join(map(str, table.columns))
             what = "more than one column of readings" if there else "no column of readings"
             raise TableError(

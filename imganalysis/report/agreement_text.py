@@ -24,6 +24,9 @@ _BIOPSY = {
     "icc_2_1": ("ICC(2,1)", 3),
 }
 _ACCEPT = {"accept_icc": "ICC(2,1)", "accept_bias": "bias", "accept_limits": "farther limit"}
+_WIDE = 8
+"""Columns from which on numbers stand for their names."""
+
 _CELL = ("sensitivity", "specificity", "f1", "kappa", "pabak", "f1_end_to_end")
 
 
@@ -131,12 +134,12 @@ def print_cell_agreement(
     console = _console()
     reasons: dict[str, None] = {}
     for name, crossed in confusions.items():
-        heads = (f"{name}: cells", *map(str, crossed.columns))
+        heads, names, title = _heads(name, crossed)
         body = [
-            [str(i), *(str(int(v)) for v in row)]
-            for i, row in zip(crossed.index, crossed.to_numpy(), strict=True)
+            [label, *(str(int(v)) for v in row)]
+            for label, row in zip(names, crossed.to_numpy(), strict=True)
         ]
-        console.print(_table(heads, body))
+        console.print(_table(heads, body, title))
         rows = []
         for _, row in per_class[per_class["comparison"] == name].iterrows():
             scores = [
@@ -147,7 +150,7 @@ def print_cell_agreement(
                 [row["class"], str(row["tp"] + row["fn"]), f"{row['prevalence']:.3f}", *scores]
             )
             reasons |= {part.split(": ")[1]: None for part in row["reason"].split("; ") if part}
-        heads = ("class", "n", "prevalence", *_CELL)
+        heads = ["class", "n", "prevalence", *_CELL]
         console.print(
             _table(heads, rows, f"{name}: each class against all others, {level} intervals")
         )
@@ -159,3 +162,15 @@ def print_cell_agreement(
         )
         console.print()
     _notes(notes, reasons, console)
+
+
+def _heads(name: str, crossed: pd.DataFrame) -> tuple[list[str], list[str], str]:
+    """Heads and row names of crossed classes; with many classes numbers stand for the columns."""
+    columns = [str(c) for c in crossed.columns]
+    rows = [str(i) for i in crossed.index]
+    if len(columns) <= _WIDE:
+        return ["cells", *columns], rows, name
+    number = {c: str(i) for i, c in enumerate(columns, start=1)}
+    special = [f"{i} = {c}" for c, i in number.items() if c not in rows]
+    named = [f"{number[r]} {r}" if r in number else r for r in rows]
+    return ["cells", *number.values()], named, "; ".join([name, *special])

@@ -15,7 +15,10 @@ NAMES = [f"B{i}" for i in range(8)]
 
 
 def write(path, **columns):
-    pd.DataFrame(columns).to_csv(path, index=False)
+    table = pd.DataFrame(columns)
+    if path.stem in ("o", "biopsies") and "apoptotic_fraction" in table:
+        table["apoptotic_fraction_naive_lo"] = 0.0  # as the endpoint of biopsies.csv has it
+    table.to_csv(path, index=False)
     return path
 
 
@@ -62,11 +65,23 @@ def test_counts_fractions_and_percents_are_one_thing(tmp_path, ours):
         write(tmp_path / "p.csv", biopsy=NAMES, percent=A),
         write(tmp_path / "f.csv", biopsy=NAMES, fraction=[v / 100 for v in A]),
         write(tmp_path / "c.csv", biopsy=NAMES, positive=[2 * v for v in A], total=[200] * 8),
-        write(tmp_path / "o.csv", biopsy=NAMES, apoptotic_fraction=[v / 100 for v in A]),
+        write(tmp_path / "t.csv", biopsy=NAMES, apoptotic_fraction=[v / 100 for v in A]),
     ]
     for path in tables:
         found = agree_on_biopsies(ours, [path])
         assert value(found, "bias_points", f"imganalysis - {path.stem}") == pytest.approx(3.625)
+
+
+def test_any_column_of_ours_can_be_named(tmp_path, theirs):
+    ours = write(tmp_path / "x.csv", biopsy=NAMES, pct_NK=B, other=[v / 100 for v in B])
+    for column in ("pct_NK", "other"):
+        found = agree_on_biopsies(ours, [theirs], column=column)
+        assert value(found, "bias_points") == pytest.approx(3.625)
+    # Theirs may have the name of ours.
+    same = write(tmp_path / "ann.csv", biopsy=NAMES, pct_NK=A)
+    found = agree_on_biopsies(ours, [same], column="pct_NK")
+    assert value(found, "bias_points") == pytest.approx(3.625)
+    assert "no column of readings" in refused(ours, theirs)
 
 
 def test_readers_come_first_and_widen_the_limits_that_are_asked(tmp_path):

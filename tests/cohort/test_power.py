@@ -51,6 +51,18 @@ def test_the_known_table_of_coverage(rho, m, naive, narrow, bootstrap, clustered
     assert row["half_width_points"] / 50 == pytest.approx(wide, rel=0.06)
 
 
+@pytest.mark.parametrize(
+    ("rho", "expected"), [(0.1, (0.47, 0.78, 0.91)), (0.2, (None, None, 0.81))]
+)
+def test_coverage_where_the_share_is_small(rho, expected):
+    row = precision_table(0.05, rho, [5], [80], repeats=500, bootstrap=True).iloc[0]
+    for name, value in zip(
+        ("naive_coverage", "bootstrap_coverage", "coverage"), expected, strict=True
+    ):
+        if value is not None:
+            assert row[name] == pytest.approx(value, abs=0.06), name
+
+
 def test_six_points_take_twenty_fields_of_eighty_cells():
     table = precision_table(0.4, 0.05, [10, 20], [80], repeats=300).set_index("fields")
     assert table.loc[20, "half_width_points"] < 6 < table.loc[10, "half_width_points"]
