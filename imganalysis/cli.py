@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imganalysis.cli_agree import agree
 from imganalysis.cli_classifier import ClassifierOption, classifier_app
 from imganalysis.cli_cohort import cohort
 from imganalysis.cli_evaluate import evaluate
@@ -27,6 +28,7 @@ from imganalysis.cli_options import (
     parse_pixel_size,
 )
 from imganalysis.cli_panel import panel_app
+from imganalysis.cli_power import power
 from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
@@ -46,11 +48,8 @@ app = typer.Typer(
 )
 app.add_typer(panel_app, name="panel")
 app.add_typer(classifier_app, name="classifier")
-app.command()(segment)
-app.command()(cohort)
-app.command()(evaluate)
-app.command()(train)
-app.command()(gate)
+for _command in (segment, evaluate, train, gate, cohort, agree, power):
+    app.command()(_command)
 
 PanelOption = Annotated[
     list[str] | None,

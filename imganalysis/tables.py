@@ -179,6 +179,30 @@ CORRECTION_COLUMNS: dict[str, str] = {
 }
 """Columns of corrections.csv, one row per edit of a log."""
 
+# What a reader says: tables that people or a viewer's counting mode write, one owner for both.
+READER, CLASS, CLICK_Y, CLICK_X = "reader", "class", "y_um", "x_um"
+READER_CELL_COLUMNS: dict[str, str] = {
+    FIELD: "name of the field of view, as in `fields.csv`",
+    CLICK_X: "um from the middle of the leftmost pixel, as `centroid_x_um` in `cells/`",
+    CLICK_Y: "um from the middle of the uppermost pixel, as `centroid_y_um` in `cells/`",
+    CLASS: "class that the reader gives the cell, a name of the panel's phenotype table, or "
+    "`unresolved` where the reader cannot tell",
+    READER: "who read; the file's name where the column is missing",
+    LABEL: "instead of the two positions: number of the nucleus in `labels/`",
+}
+"""Columns of a reader's table of cells, one row per cell that was looked at."""
+
+PERCENT, FRACTION, N_POSITIVE, N_TOTAL = "percent", "fraction", "positive", "total"
+READER_BIOPSY_COLUMNS: dict[str, str] = {
+    BIOPSY: "name of the biopsy, as in `biopsies.csv`",
+    READER: "who read; the file's name where the column is missing",
+    FRACTION: "the reading, 0 to 1",
+    PERCENT: "or the reading, 0 to 100",
+    N_POSITIVE: "or the cells counted that have the property, with `total`",
+    N_TOTAL: "all cells counted",
+}
+"""Columns of a reader's table of biopsies, one row per biopsy and reader; one kind of reading."""
+
 # Calls and classes that every panel shares.
 POSITIVE, NEGATIVE = "positive", "negative"
 INDETERMINATE, NOT_MEASURED = "indeterminate", "not_measured"

@@ -156,3 +156,18 @@ GATE_FLAGS: dict[str, str] = {
     "or a stain that failed; look at a tissue that has it",
 }
 """What speaks against a gate, in its `flags`."""
+
+AGREEMENT: dict[str, str] = {
+    "too_few_biopsies": "fewer than three biopsies have both readings",
+    "no_spread": "all values are the same, so that nothing can vary together",
+    "no_difference": "both readings are the same in every pair, so that no interval can be had; is "
+    "it one table twice?",
+    "no_cells": "no cell that the score would be a share of, such as none of the class",
+    "too_few_fields": "fewer than three biopsies have two fields or more with cells",
+    "too_few_patients": "fewer patients than a test or an estimate of their spread needs",
+    "no_matched_cells": "no cell was read by both",
+    "one_class": "a reading gives every cell the same class, so that agreement is chance: kappa "
+    "is 0, or cannot be had where both give the same",
+    "no_disagreement": "the readings never differ, so that kappa's interval cannot be had",
+}
+"""Fixed words in the column ``reason`` of what `agree` and `power` write."""

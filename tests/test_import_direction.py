@@ -31,7 +31,7 @@ PIPELINE = frozenset(
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
     "gating gate_review gate_changes moving corrected_cells learning "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring compartments _windows cohorting cohort_results".split()
+    "remeasuring compartments _windows cohorting cohort_results agreeing powering".split()
 )
 READING = frozenset({"io"})
 
@@ -42,7 +42,7 @@ BELOW_CLI = BELOW_PIPELINE | PIPELINE
 # Of the command line, one file each.
 COMMANDS = frozenset(
     "cli_train cli_evaluate cli_options cli_segment cli_gate cli_panel cli_classifier "
-    "cli_cohort".split()
+    "cli_cohort cli_agree cli_power".split()
 )
 
 # What each part of the package may import, itself aside. A new part is entered here.

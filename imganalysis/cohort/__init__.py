@@ -1,1 +1,4 @@
-"""Patients, weeks and a clinical table: what biopsies say of a cohort. The unit is the patient."""
+"""Patients, weeks, agreement with readers, power: what is asked of many biopsies together.
+
+The unit is the patient.
+"""

@@ -1,0 +1,176 @@
+"""What `imganalysis agree` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from imganalysis.report.terminal import _console, _table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from rich.console import Console
+
+_BIOPSY = {
+    "bias_points": ("bias, points", 1),
+    "limit_lower_points": ("lower limit", 1),
+    "limit_upper_points": ("upper limit", 1),
+    "slope_difference_on_mean": ("slope on mean", 2),
+    "ccc": ("CCC", 3),
+    "icc_2_1": ("ICC(2,1)", 3),
+}
+_ACCEPT = {"accept_icc": "ICC(2,1)", "accept_bias": "bias", "accept_limits": "farther limit"}
+_WIDE = 8
+"""Columns from which on numbers stand for their names."""
+
+_CELL = ("sensitivity", "specificity", "f1", "kappa", "pabak", "f1_end_to_end")
+
+
+def print_biopsy_agreement(agreement: pd.DataFrame, notes: Sequence[str], level: str) -> None:
+    """Print the comparisons of readings per biopsy, readers among each other first.
+
+    Parameters
+    ----------
+    agreement
+        As in ``agreement.csv``.
+    notes
+        Sentences below the table.
+    level
+        Of the intervals, such as ``95 %``.
+    """
+    console = _console()
+    rows: list[list[str]] = []
+    reasons: dict[str, None] = {}
+    for name, group in agreement.groupby("comparison", sort=False):
+        by = {str(row["statistic"]): row for row in group.to_dict("records")}
+        reasons |= {str(row["reason"]): None for row in by.values() if row["reason"]}
+        shown = [_one(by.get(key), digits) for key, (_, digits) in _BIOPSY.items()]
+        band = str(by["icc_2_1"]["verdict"])
+        rows.append([str(name), str(group["n"].iloc[0]), *shown, band])
+    heads = [head for head, _ in _BIOPSY.values()]
+    title = f"Agreement per biopsy, percent points, {level} intervals; second minus first"
+    console.print(_table(("comparison", "n", *heads, "by the interval"), rows, title))
+    _pearson(agreement, console)
+    _acceptance(agreement, console)
+    _notes(notes, reasons, console)
+
+
+def _one(row: Mapping[Any, Any] | None, digits: int) -> str:
+    if row is None:
+        return ""
+    value, lo, hi = (float(row[key]) for key in ("value", "lo", "hi"))
+    if math.isnan(value):
+        return "NA"
+    if math.isnan(lo):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({lo:.{digits}f} to {hi:.{digits}f})"
+
+
+def _pearson(agreement: pd.DataFrame, console: Console) -> None:
+    rows = agreement[agreement["statistic"] == "pearson_hides_bias"]
+    said = [f"{row['comparison']} {row['value']:.3f}" for _, row in rows.iterrows()
+            if not math.isnan(row["value"])]  # fmt: skip
+    if said:
+        console.print(
+            escape(
+                f"Pearson's correlation, which no bias lowers (not for judging): {'; '.join(said)}"
+            ),
+            soft_wrap=True,
+        )
+
+
+def _acceptance(agreement: pd.DataFrame, console: Console) -> None:
+    rows = []
+    for _, row in agreement[agreement["statistic"].str.startswith("accept_")].iterrows():
+        if row["statistic"] == "accept_all":
+            rows.append([row["comparison"], "all", "", row["target"], row["verdict"].upper()])
+            continue
+        value, lo, hi = row["value"], row["lo"], row["hi"]
+        shown = "NA" if math.isnan(value) else f"{value:.3g}"
+        if not math.isnan(lo):
+            shown += f" ({lo:.3g} to {hi:.3g})"
+        elif not math.isnan(hi):
+            shown += f" (its interval reaches {hi:.3g})"
+        rows.append(
+            [row["comparison"], _ACCEPT[row["statistic"]], shown, row["target"], row["verdict"]]
+        )
+    if rows:
+        heads = ("comparison", "what", "found", "asked", "verdict")
+        console.print(_table(heads, rows, "Acceptance"))
+
+
+def _notes(notes: Sequence[str], reasons: Mapping[str, None], console: Console) -> None:
+    from imganalysis.words import AGREEMENT
+
+    said = [f"NA {word}: {AGREEMENT[word]}" for word in reasons if word in AGREEMENT]
+    for note in [*said, *notes]:
+        console.print(f"- {escape(note)}", soft_wrap=True)
+
+
+def print_cell_agreement(
+    agreement: pd.DataFrame,
+    per_class: pd.DataFrame,
+    confusions: Mapping[str, pd.DataFrame],
+    notes: Sequence[str],
+    level: str,
+) -> None:
+    """Print the comparisons of classes of cells, readers among each other first.
+
+    Parameters
+    ----------
+    agreement, per_class
+        As in the CSV files.
+    confusions
+        Comparison -> cells by class of the first reading (rows) and of the second.
+    notes
+        Sentences below the tables.
+    level
+        Of the intervals, such as ``95 %``.
+    """
+    console = _console()
+    reasons: dict[str, None] = {}
+    for name, crossed in confusions.items():
+        heads, names, title = _heads(name, crossed)
+        body = [
+            [label, *(str(int(v)) for v in row)]
+            for label, row in zip(names, crossed.to_numpy(), strict=True)
+        ]
+        console.print(_table(heads, body, title))
+        rows = []
+        for _, row in per_class[per_class["comparison"] == name].iterrows():
+            scores = [
+                _one({"value": row[s], "lo": row[f"{s}_lo"], "hi": row[f"{s}_hi"]}, 2)
+                for s in _CELL
+            ]
+            rows.append(
+                [row["class"], str(row["tp"] + row["fn"]), f"{row['prevalence']:.3f}", *scores]
+            )
+            reasons |= {part.split(": ")[1]: None for part in row["reason"].split("; ") if part}
+        heads = ["class", "n", "prevalence", *_CELL]
+        console.print(
+            _table(heads, rows, f"{name}: each class against all others, {level} intervals")
+        )
+        own = agreement[agreement["comparison"] == name]
+        said = [f"{row['statistic']} {_one(row, 3)}" for row in own.to_dict("records")]
+        reasons |= {str(word): None for word in own["reason"] if word}
+        console.print(
+            escape(f"All {own['n'].iloc[0]} matched cells: {'; '.join(said)}"), soft_wrap=True
+        )
+        console.print()
+    _notes(notes, reasons, console)
+
+
+def _heads(name: str, crossed: pd.DataFrame) -> tuple[list[str], list[str], str]:
+    """Heads and row names of crossed classes; with many classes numbers stand for the columns."""
+    columns = [str(c) for c in crossed.columns]
+    rows = [str(i) for i in crossed.index]
+    if len(columns) <= _WIDE:
+        return ["cells", *columns], rows, name
+    number = {c: str(i) for i, c in enumerate(columns, start=1)}
+    special = [f"{i} = {c}" for c, i in number.items() if c not in rows]
+    named = [f"{number[r]} {r}" if r in number else r for r in rows]
+    return ["cells", *number.values()], named, "; ".join([name, *special])
