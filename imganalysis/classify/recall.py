@@ -152,7 +152,8 @@ class Recall:
         with_, without = [], []
         for k, gates in enumerate(own.gates):
             times = np.atleast_1d(factors if isinstance(factors, float) else factors[k])
-            ends = np.array([_limits(gate, self.band) for gate in gates]) * times[:, None]
+            ends = np.reshape([_limits(gate, self.band) for gate in gates], (-1, 2))
+            ends = ends * times[:, None] if len(gates) else ends
             low, high = ends[0] if len(gates) == 1 else ends[batch].T
             with_.append(call_between(own.values[k][rows], low, high))
             if own.alone is not None:
