@@ -209,11 +209,11 @@ def _judge_panel(
             other = scale_gates(gates, channel.marker, factor)
             # The region and all else that hangs on neighbours stay as they are.
             recalled = counted.assign(**guarded_calls(counted, panel, other, band))
-            found = classify_with(recalled, panel, classifier).phenotype
+            found = classify_with(recalled, panel, classifier, reasons=False).phenotype
             ends.append(recalled.assign(**{t.PHENOTYPE: found}))
         moved[channel.marker] = (ends[0], ends[1])
         if_positive = counted.assign(**{t.call_column(channel.marker): t.POSITIVE})
-        at_risk[channel.marker] = classify_cells(if_positive, panel).possible
+        at_risk[channel.marker] = classify_cells(if_positive, panel, reasons=False).possible
     possible = result.possible[mask]
     return Part(panel, fields, table, counted, possible, moved, at_risk, region_mm2), regions
 
@@ -246,7 +246,7 @@ def _classified(
     result = classify_with(table, panel, classifier)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
     if classifier is not None and classifier.panel == panel.name:
-        table[t.RULES_PHENOTYPE] = classify_cells(table, panel).phenotype
+        table[t.RULES_PHENOTYPE] = classify_cells(table, panel, reasons=False).phenotype
     return table, result, regions
 
 
