@@ -30,7 +30,7 @@ PIPELINE = frozenset(
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring compartments _windows".split()
+    "remeasuring remeasured compartments _windows".split()
 )
 READING = frozenset({"io"})
 
