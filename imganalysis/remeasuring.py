@@ -22,17 +22,13 @@ from imganalysis.death import Signs, ghost_markers
 from imganalysis.errors import PixelSizeError
 from imganalysis.prepare.sharpness import edge_parts, reach_px, sharpness_of, smoothed_stain
 from imganalysis.preparing import find_tissue, prepare_stack, without_background
+from imganalysis.quantify._contacts import contact_table
 from imganalysis.quantify.borders import at_border, guard_of
 from imganalysis.quantify.fragments import flood_order, fragment_pairs
 from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.ghosts import bodies_alone, find_bodies
 from imganalysis.quantify.grid import area_grid
-from imganalysis.quantify.neighbours import (
-    compensate,
-    contact_table,
-    count_contacts,
-    neighbour_columns,
-)
+from imganalysis.quantify.neighbours import compensate, count_contacts, neighbour_columns
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.remeasured import Remeasured
 from imganalysis.segment import check_labels, expand_cells, ring_widths, rings
@@ -44,8 +40,8 @@ if TYPE_CHECKING:
 
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
+    from imganalysis.quantify._contacts import ContactCounts
     from imganalysis.quantify.ghosts import Bodies
-    from imganalysis.quantify.neighbours import ContactCounts
     from imganalysis.settings import Settings
     from imganalysis.stack import Stack
 
