@@ -54,7 +54,9 @@ class GalleryWidget(QWidget):
         self.kind.currentIndexChanged.connect(self._new_kind)
         self.order.currentIndexChanged.connect(self._new_kind)
         for box in (self.kind, self.order):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
             box.setMinimumContentsLength(10)
         self.heading = QLabel()
         self.heading.setTextFormat(Qt.TextFormat.RichText)
@@ -64,8 +66,9 @@ class GalleryWidget(QWidget):
         self.list.setUniformItemSizes(True)
         self.list.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.list.itemClicked.connect(self._clicked)
-        self.previous, self.next = QPushButton("\N{BLACK LEFT-POINTING TRIANGLE}"), QPushButton(
-            "\N{BLACK RIGHT-POINTING TRIANGLE}"
+        self.previous, self.next = (
+            QPushButton("\N{BLACK LEFT-POINTING TRIANGLE}"),
+            QPushButton("\N{BLACK RIGHT-POINTING TRIANGLE}"),
         )
         self.previous.clicked.connect(lambda: self._turn(-1))
         self.next.clicked.connect(lambda: self._turn(1))
@@ -131,7 +134,9 @@ class GalleryWidget(QWidget):
         first = self._page * PAGE
         shown = self._labels[first : first + PAGE]
         n = len(self._labels)
-        self.count.setText(f"{first + 1}\N{EN DASH}{first + len(shown)} of {n} objects" if n else "no cell")
+        self.count.setText(
+            f"{first + 1}\N{EN DASH}{first + len(shown)} of {n} objects" if n else "no cell"
+        )
         field = self._session.field
         if field is None or not shown:
             self.heading.setText("" if field is not None else "Open a field in the Study widget.")
@@ -160,7 +165,7 @@ class GalleryWidget(QWidget):
             self.list.addItem(item)
         self._selected(self._session.label)
 
-    def resizeEvent(self, event: Any) -> None:  # noqa: N802, D102
+    def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         if self._thumbnails is not None:
             self._draw()

@@ -119,9 +119,7 @@ def file_facts(stack: Stack, series: Series) -> dict[str, Any]:
     }
 
 
-def features_of(
-    cells: pd.DataFrame, panel: Panel | None, *, ground: bool = False
-) -> pd.DataFrame:
+def features_of(cells: pd.DataFrame, panel: Panel | None, *, ground: bool = False) -> pd.DataFrame:
     """Facts of each object that napari shows in its status bar; ``index`` is the label.
 
     With `ground` the background has a row of its own, which says nothing.
@@ -141,7 +139,7 @@ def features_of(
             text = cells[column].astype(object)
             table[name] = text.where(text.notna() & (text != ""), None).to_numpy()
     if ground:
-        nothing = {name: None for name in table.columns} | {"index": 0}
+        nothing = dict.fromkeys(table.columns) | {"index": 0}
         table = table.astype(object)
         table.loc[len(table)] = nothing
         table["index"] = table["index"].astype(np.int64)
@@ -151,7 +149,7 @@ def features_of(
 def cell_points(
     cells: pd.DataFrame, panel: Panel | None, name: str, facts: dict[str, Any]
 ) -> LayerData:
-    """A table of cells as points at their centroids, in um, coloured by class."""
+    """Show a table of cells as points at their centroids, in um, coloured by class."""
     legend = legend_of(panel)
     axes = [t.Z, t.Y, t.X] if cells[t.Z].notna().any() else [t.Y, t.X]
     names = class_names(cells)

@@ -76,8 +76,6 @@ def _edge(plane: NDArray[Any], width: int) -> NDArray[np.bool_]:
 def label_at(labels: NDArray[Any], position: tuple[float, ...]) -> int:
     """Label at a place, in pixels; 0 outside the image. Axes that the image lacks go first."""
     at = tuple(int(np.floor(v + 0.5)) for v in position[len(position) - labels.ndim :])
-    if len(at) != labels.ndim or any(
-        not 0 <= i < n for i, n in zip(at, labels.shape, strict=True)
-    ):
+    if len(at) != labels.ndim or any(not 0 <= i < n for i, n in zip(at, labels.shape, strict=True)):
         return 0
     return int(labels[at])

@@ -149,7 +149,7 @@ class Opened:
         return found[turn]
 
     def moved_to(self, root: Path) -> Opened:
-        """The same, with the images under another folder.
+        """Give the same with the images under another folder.
 
         Raises
         ------
@@ -274,9 +274,7 @@ def open_results(folder: Path) -> Opened:
             f"{folder}: made by imganalysis {made_by}, this is {__version__}; the tables are "
             "shown as they stand. Run the analysis again before you change gates"
         )
-    return Opened(
-        folder, root, biopsies, fields, panels, settings, tuple(notes), None, gates
-    )
+    return Opened(folder, root, biopsies, fields, panels, settings, tuple(notes), None, gates)
 
 
 def _gates(folder: Path) -> tuple[Gate, ...]:
@@ -307,7 +305,9 @@ def open_unanalysed(root: Path, settings: Settings | None = None) -> Opened:
     return Opened(
         None,
         base,
-        pd.DataFrame(biopsies, columns=["biopsy", "patient", "lesion", "week", "n_fields", "flags"]),
+        pd.DataFrame(
+            biopsies, columns=["biopsy", "patient", "lesion", "week", "n_fields", "flags"]
+        ),
         pd.DataFrame(rows),
         study.panels,
         settings or Settings(),
@@ -333,7 +333,7 @@ def _unanalysed_row(one: Field, root: Path) -> dict[str, Any]:
 
 def _record(row: pd.Series[Any], path: Path, series: int) -> Field:
     """Record of a field from its row in the table of fields."""
-    text = {
+    text: dict[str, Any] = {
         name: _text(row.get(name, ""))
         for name in ("biopsy", "patient", "lesion", "section", "panel", "batch", "acquisition",
                      "stain", "scene")

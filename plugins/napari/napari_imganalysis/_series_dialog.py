@@ -38,9 +38,7 @@ def series_text(series: Series) -> str:
 class SeriesDialog(QDialog):
     """A list of the fields of view of a file, of which any number is chosen."""
 
-    def __init__(
-        self, path: Path, fields: Sequence[Series], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, path: Path, fields: Sequence[Series], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Series of {path.name}")
         self.resize(620, 420)

@@ -82,7 +82,9 @@ class StudyWidget(QWidget):
         self.flag, self.review = QComboBox(), QComboBox()
         for box, tip in ((self.flag, "Fields with a flag"), (self.review, "Review state")):
             box.setToolTip(tip)
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
             box.setMinimumContentsLength(8)
         self.flag.currentIndexChanged.connect(self._filter)
         states = (("any review state", ANY), ("not reviewed", ""), (REVIEWED, REVIEWED),
@@ -96,7 +98,8 @@ class StudyWidget(QWidget):
         self.tree.headerItem().setToolTip(3, "Reviewed; with ? where the cells changed since")
         self.tree.setUniformRowHeights(True)
         self.tree.setAlternatingRowColors(False)
-        self.tree.setIndentation(12)
+        self.tree.setIndentation(8)
+        self.setMinimumWidth(410)
         self.tree.header().setStretchLastSection(True)
         self.tree.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.tree.itemSelectionChanged.connect(self._describe)
@@ -172,7 +175,9 @@ class StudyWidget(QWidget):
         self.flag.addItem("any flag", FLAGGED)
         for word in flags_in(self._rows):
             self.flag.addItem(word, word)
-            self.flag.setItemData(self.flag.count() - 1, explained(word), Qt.ItemDataRole.ToolTipRole)
+            self.flag.setItemData(
+                self.flag.count() - 1, explained(word), Qt.ItemDataRole.ToolTipRole
+            )
         self.flag.blockSignals(False)
         self._filter()
 

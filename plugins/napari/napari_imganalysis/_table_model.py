@@ -66,13 +66,13 @@ class CellModel(QAbstractTableModel):
         found = np.flatnonzero(labels == label)
         return int(found[0]) if found.size else -1
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, D102
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._rows)
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, D102
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._columns)
 
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:  # noqa: D102
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if self._cells is None or not index.isValid():
             return None
         at, column = self._rows[index.row()], self._columns[index.column()]
@@ -87,7 +87,7 @@ class CellModel(QAbstractTableModel):
             return value if role == RAW else shown(value)
         return None
 
-    def headerData(  # noqa: N802, D102
+    def headerData(
         self,
         section: int,
         orientation: Qt.Orientation,
@@ -103,7 +103,7 @@ class CellModel(QAbstractTableModel):
             return f"{name}: {meaning}" if meaning else name
         return None
 
-    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:  # noqa: D102
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         name = self._columns[column] if 0 <= column < len(self._columns) else None
         self._sort = (name, order == Qt.SortOrder.DescendingOrder)
         if self._cells is None:
@@ -114,7 +114,7 @@ class CellModel(QAbstractTableModel):
 
 
 def class_icon(name: str, colour: str, size: int = 12) -> QIcon:
-    """A square of a class's colour, seen on a dark and on a light ground.
+    """Draw a square of a class's colour, seen on a dark and on a light ground.
 
     Only the side of what is not evaluable is drawn, dashed as its outlines are.
     """

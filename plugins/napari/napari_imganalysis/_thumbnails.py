@@ -101,9 +101,7 @@ class Thumbnails:
         out[at_y : at_y + inside.shape[0], at_x : at_x + inside.shape[1]] = inside
         return out
 
-    def _edge(
-        self, label: int, row: pd.Series[Any], y: int, x: int
-    ) -> NDArray[np.bool_] | None:
+    def _edge(self, label: int, row: pd.Series[Any], y: int, x: int) -> NDArray[np.bool_] | None:
         labels = self._field.labels
         if labels is None:
             return None
@@ -116,7 +114,9 @@ class Thumbnails:
         return inner_edge(own)
 
 
-def gallery_order(cells: pd.DataFrame, names: pd.Series[str], wanted: str, column: str) -> list[int]:
+def gallery_order(
+    cells: pd.DataFrame, names: pd.Series[str], wanted: str, column: str
+) -> list[int]:
     """Labels of one class, smallest value of a column first: near the gate stands what errs most.
 
     Parameters

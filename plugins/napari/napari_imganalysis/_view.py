@@ -144,7 +144,9 @@ class FieldView:
         }
         # Also without a table: the features of the field before must go.
         cells = field.cells if field.cells is not None else None
-        keywords["features"] = None if cells is None else features_of(cells, field.panel, ground=True)
+        keywords["features"] = (
+            None if cells is None else features_of(cells, field.panel, ground=True)
+        )
         nuclei = self._put("labels", NUCLEI, _drawn(labels), keywords)
         return [nuclei, self._make_outlines(field)]
 
@@ -178,7 +180,7 @@ class FieldView:
                 del self.layers[name]
 
     def _layer(self, name: str) -> Any:
-        """A layer of ours; where the user removed it, None, and says so once."""
+        """Find a layer of ours; where the user removed it, None, and says so once."""
         layer, field = self.layers.get(name), self.session.field
         if layer is None and field is not None and field.labels is not None:
             if name not in self._missed:
