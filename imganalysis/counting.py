@@ -116,7 +116,7 @@ def _open_cells(one: Counted, fraction: FractionOf) -> pd.DataFrame:
     outside = ~np.isin(one.part.panel.classes, fraction.denominator)
     possible = one.recall.table.classes
     inside = possible.any(axis=1) & ~possible[:, outside].any(axis=1)
-    open_ = inside & ~membership(one, fraction.numerator, fraction.denominator)[1]
+    open_ = inside & ~membership(one, fraction)[1]
     rows = one.rows[open_[one.recall.states]]
     return pd.DataFrame({"open": np.bincount(rows, minlength=len(one.fields))}, index=one.fields)
 

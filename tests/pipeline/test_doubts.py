@@ -13,6 +13,8 @@ import pytest
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call
 from imganalysis.classify.gates import Gate, false_positives
+from imganalysis.classify.phenotypes import classify_cells
+from imganalysis.classify.recall import recall_cells
 from imganalysis.counted import Counted, Part
 from imganalysis.counting import count_cells
 from imganalysis.doubts import DRAWS, drawn_counts, gate_factors
@@ -253,3 +255,25 @@ def test_a_rare_marker_by_the_gate_of_a_control() -> None:
         right.append(rogan_gladen(share, rates.mean, 0.9))
     assert 0.025 <= np.mean(observed) <= 0.05
     assert abs(np.mean(right) - 0.03) < abs(np.mean(observed) - 0.03)
+
+
+def test_parts_of_a_whole_are_told_of_the_same_cells() -> None:
+    """CD3 open beside CD56 may be NK or double positive: in no part, so not in the whole."""
+    panel = load_panel("infiltrate")
+    calls = [(1, 0), (1, 1), (0, 1), (2, 1), (1, 2), (0, 0), (2, 0)]
+    words = np.array([t.NEGATIVE, t.POSITIVE, t.INDETERMINATE], dtype=object)
+    cells = pd.DataFrame({t.FIELD: "a", t.CAP: False, t.BATCH: "", t.ACQUISITION: ""}, range(7))
+    for i, channel in enumerate(panel.gated):
+        cells[t.call_column(channel.marker)] = words[[c[i] for c in calls]]
+        cells[channel.columns[0]] = 1.0
+    cells[t.context_column("lymphoid_nucleus")] = True
+    cells[t.context_column("CD56_sheet")] = False
+    cells[t.PHENOTYPE] = classify_cells(cells, panel).phenotype
+    fields = pd.DataFrame([{t.FIELD: "a", t.BATCH: "", t.ACQUISITION: ""}])
+    recall = recall_cells(cells, panel, (), 0.15)
+    part = Part(panel, fields, cells, cells, recall, {})
+    found = count_cells([part], pd.Index(["a"]), {panel.name: panel}, Settings().gating)
+    assert {name: n.tolist() for name, n in found.certain["called"].items()} == {
+        f"{name}/": [[0, 0]] for name in ("pct_T", "pct_NK", "pct_CD3CD56")
+    } | {"pct_NK/max": [[0, 0]]}
+    assert found.bounds["pct_NK"]["open"].tolist() == [2]
