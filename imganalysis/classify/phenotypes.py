@@ -72,8 +72,10 @@ def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
             np.zeros((len(cells), 0), dtype=bool),
         )
     table = lookup_table(panel)
-    codes, which = np.unique(state_codes(cells, table.rules), return_inverse=True)
-    which = which.reshape(-1)
+    states = state_codes(cells, table.rules)
+    # States are few and small numbers: no need to sort a million of them.
+    seen = np.bincount(states, minlength=len(table.rows)) > 0
+    codes, which = np.flatnonzero(seen), (np.cumsum(seen) - 1)[states]
     possible = table.classes[codes]
     one = possible.sum(axis=1) == 1
     found = np.where(one, possible.argmax(axis=1), len(classes) - 1)
