@@ -87,7 +87,6 @@ def hint_text(model: GatesModel | None, opened: bool) -> str:
             return "Gates are moved on results of a run of this version; there are none here."
         return "Open a folder of results in the Study widget."
     return (
-        "While gates are moved the tumour region, merged fragments and what is left out beside "
-        "brighter neighbours stay as they were; a run with <b>--gates</b> works everything out "
-        "anew, and says where there are no more cells than false calls would give."
+        "Held while gates move: the tumour region, contexts, merged fragments, what is left out "
+        "beside brighter neighbours. A run with <b>--gates</b> works everything out anew."
     )

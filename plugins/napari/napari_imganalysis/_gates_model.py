@@ -47,6 +47,8 @@ class Number:
         Which.
     before, now
         With its interval, or why it is NA.
+    n_before, n_now
+        Cells of its denominator; empty where it has none.
     changed
         Whether the two differ.
     """
@@ -55,6 +57,8 @@ class Number:
     fraction: str
     before: str
     now: str
+    n_before: str
+    n_now: str
     changed: bool
 
 
@@ -269,11 +273,14 @@ class GatesModel:
         same = np.array_equal(
             before[columns].to_numpy(float), now[columns].to_numpy(float), equal_nan=True
         )
-        told = self._told(biopsy, fraction)
+        told, n_now = self._told(biopsy, fraction), _count(now, fraction)
+        n_told = ""
+        if biopsy in self.biopsies.index and fraction.count in self.biopsies.columns:
+            n_told = _count(self.biopsies.loc[biopsy], fraction)
         if same and not self._touches(fraction):
-            return Number(biopsy, name, told, told, False)
+            return Number(biopsy, name, told, told, n_told, n_told, False)
         shown = _text(now, fraction)
-        return Number(biopsy, name, told, shown, shown != told)
+        return Number(biopsy, name, told, shown, n_told, n_now, (shown, n_now) != (told, n_told))
 
     def _told(self, biopsy: str, fraction: FractionOf) -> str:
         """As in ``biopsies.csv``."""
@@ -309,7 +316,12 @@ def _text(row: Any, fraction: FractionOf) -> str:
         return "NA: no gate" if pd.isna(n) else f"NA: {fraction.empty_reason}"
     factor = 1 if fraction.percent else 100
     low, high = (factor * float(row[f"{fraction.name}_{end}"]) for end in ("lo", "hi"))
-    return f"{factor * value:.1f} % ({low:.1f}\N{EN DASH}{high:.1f}) of {int(row[fraction.count])}"
+    return f"{factor * value:.1f} % ({low:.1f}\N{EN DASH}{high:.1f})"
+
+
+def _count(row: Any, fraction: FractionOf) -> str:
+    n = row[fraction.count]
+    return "" if pd.isna(n) else str(int(n))
 
 
 class FieldCalls:

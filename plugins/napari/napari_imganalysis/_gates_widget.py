@@ -377,8 +377,9 @@ class GatesWidget(QWidget):
                 font = item.font(2)
                 font.setBold(row.changed)
                 item.setFont(2, font)
-                for column, text in ((1, row.before), (2, row.now)):
-                    item.setToolTip(column, f"{row.fraction} of {row.biopsy}: {text}")
+                for column, text, n in ((1, row.before, row.n_before), (2, row.now, row.n_now)):
+                    told = f"{row.fraction} of {row.biopsy}: {text}"
+                    item.setToolTip(column, f"{told} of {n} cells" if n else told)
 
     # Saving
 
