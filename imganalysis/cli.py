@@ -254,8 +254,9 @@ def _run(
     files: dict[str, Path | None],
 ) -> None:
     from imganalysis.correcting import lost_edits
+    from imganalysis.given import check_run
     from imganalysis.opening import open_study
-    from imganalysis.pipeline import check_run, run_study
+    from imganalysis.pipeline import run_study
     from imganalysis.quantify.summary import fraction_names
     from imganalysis.report.terminal import Progress, print_plan, print_results
 

@@ -33,7 +33,7 @@ def parse_change(text: str) -> tuple[str, float]:
     if not marker.strip() or not sign or not (value > 0 and math.isfinite(value)):
         raise GatesError(
             f"--set {text}: expected MARKER=VALUE, the value in grey levels and above 0, "
-            "e.g. --set CD3=12.5"
+            "with a point for decimals"
         )
     return marker.strip(), value
 

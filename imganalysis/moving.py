@@ -130,7 +130,7 @@ def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
         for one in counted:
             own = next((f for f in one.part.panel.fractions if f.name == fraction.name), None)
             if own is not None:
-                above, below = membership(one, own.numerator, own.denominator)
+                above, below = membership(one, own)
                 states, many = one.recall.states, len(panel_of)
                 x += np.bincount(one.rows[above[states]], minlength=many)
                 n += np.bincount(one.rows[below[states]], minlength=many)

@@ -15,26 +15,27 @@ import pandas as pd
 from imganalysis import __version__, correcting
 from imganalysis import tables as t
 from imganalysis.annotations import drawn_masks
-from imganalysis.calibrate import FLAGS, calibrate_study, check_calibration, scope_of
-from imganalysis.calibration_file import read_calibrations, write_calibrations
-from imganalysis.classify.gates_file import adopt_gates, write_gates
-from imganalysis.classify.learned import check_classifier, flag_learned, read_classifier
+from imganalysis.calibrate import FLAGS, calibrate_study, scope_of
+from imganalysis.calibration_file import write_calibrations
+from imganalysis.classify.gates_file import write_gates
+from imganalysis.classify.learned import flag_learned
 from imganalysis.control_fields import UNMEASURED, control_picture
 from imganalysis.death import with_numbers
 from imganalysis.engine import run_tasks, threads_each
-from imganalysis.errors import ImganalysisError, StudyError
+from imganalysis.errors import ImganalysisError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
-from imganalysis.gating import flag_mixtures, load_gates
+from imganalysis.gating import flag_mixtures
+from imganalysis.given import check_run, scopes_of
 from imganalysis.io import file_hash
 from imganalysis.pictures import Picture, draw_fields
 from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
 from imganalysis.quantify.merging import number_cells
-from imganalysis.quantify.ratios import check_ratios, ratio_table
-from imganalysis.quantify.spatial import check_pairs, space_table
-from imganalysis.reading import check_given, check_method, given_nuclei, inputs_of, read_field
+from imganalysis.quantify.ratios import ratio_table
+from imganalysis.quantify.spatial import space_table
+from imganalysis.reading import given_nuclei, inputs_of, read_field
 from imganalysis.records import (
     PLACE,
     FieldResult,
@@ -48,7 +49,6 @@ from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
 from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
-    check_target,
     now,
     result_folder,
     run_record,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.learned import Learned
-    from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Study
 
 
@@ -168,7 +167,7 @@ def analyse_study(
         study.panels,
         settings,
         gates,
-        _scopes(study),
+        scopes_of(study),
         {r.field.name: r.signs for r in done},
         spaces,
         {r.field.name: r.contacts for r in done if r.contacts is not None},
@@ -221,49 +220,6 @@ def analyse_study(
     return StudyResult(
         study, biopsies, fields, exclusions, cells, judged.gates, space, ratios, edits
     )
-
-
-def check_run(
-    study: Study,
-    out: Path,
-    settings: Settings,
-    *,
-    gates_file: Path | None = None,
-    calibration_file: Path | None = None,
-    classifier_file: Path | None = None,
-    corrections_file: Path | None = None,
-    overwrite: bool = False,
-) -> tuple[tuple[Gate, ...] | None, tuple[Calibration, ...]]:
-    """Find what would stop a run before it starts; gives what the two files hold.
-
-    Parameters and errors are those of `run_study`.
-    """
-    if not study.samples:
-        raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
-    check_given(study, settings)
-    check_method(settings)
-    check_pairs(study.panels.values(), settings.space)
-    check_ratios(study.panels.values(), settings.summary)
-    if classifier_file is not None:
-        check_classifier(
-            read_classifier(classifier_file), list(study.panels.values()), str(classifier_file)
-        )
-    check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
-    given = read_calibrations(calibration_file, study.panels)
-    check_calibration(study, settings, given)
-    correcting.load_corrections(corrections_file, study)
-    if gates_file is None:
-        return None, given
-    fields = [(f.name, f.panel, f.batch, f.acquisition) for f in study.samples if f.panel]
-    gates = load_gates(gates_file, study.panels.values(), fields, settings.gating)
-    adopt_gates(gates, (), _scopes(study))  # a gate that fits nowhere is refused here
-    return gates, given
-
-
-def _scopes(study: Study) -> list[tuple[str, str, str]]:
-    """Panels, batches and acquisitions of a study, each once."""
-    found = [(f.panel, f.batch, f.acquisition) for f in study.fields if f.panel]
-    return list(dict.fromkeys(found))
 
 
 def run_study(
@@ -325,22 +281,22 @@ def run_study(
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
-    gates, given = check_run(
+    given = check_run(
         study,
         out,
         settings,
         gates_file=gates_file,
         calibration_file=calibration_file,
         classifier_file=classifier_file,
+        corrections_file=corrections_file,
         overwrite=overwrite,
     )
-    classifier = None if classifier_file is None else read_classifier(classifier_file)
-    corrections = correcting.load_corrections(corrections_file, study)
+    corrections = given.corrections
     started = now()
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
         fields = [f for f in study.fields if not f.problem]
-        found = calibrate_study(study, settings, given, workers=workers, progress=say)
+        found = calibrate_study(study, settings, given.calibrations, workers=workers, progress=say)
         by_scope = {calibration.scope: calibration for calibration in found}
         threads = threads_each(workers, len(fields))
         tasks = [
@@ -358,7 +314,7 @@ def run_study(
             progress=lambda done, total: say("Fields", done, total),
         )
         results = flag_focus(results)
-        result = analyse_study(study, results, settings, gates, classifier, corrections)
+        result = analyse_study(study, results, settings, given.gates, given.classifier, corrections)
         write_tables(
             folder,
             biopsies=result.biopsies,
@@ -390,11 +346,7 @@ def run_study(
             {
                 **run_record(study.panels, settings, started),
                 "study": {"root": str(study.root), "from": study.source},
-                "gates_file": None if gates_file is None else file_hash(gates_file),
-                "calibration_file": calibration_file and file_hash(calibration_file),
-                "classifier_file": classifier_file and file_hash(classifier_file),
-                "classifier": classifier and classifier.content_hash,
-                **correcting.log_facts(corrections),
+                **given.facts,
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
                 "inputs": {r.field.name: r.facts.get("sha256") for r in results},
                 "annotations": {

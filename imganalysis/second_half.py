@@ -282,7 +282,7 @@ def _classified(
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_with(table, panel, classifier)
-    by_rules = result if classifier is None else classify_cells(table, panel)
+    by_rules = result if classifier is None else classify_cells(table, panel, reasons=False)
     result = with_given(table, result, panel)
     table[t.PHENOTYPE], table[t.WHY] = result.phenotype, result.why
     table = table.assign(**rules_column(table, by_rules))

@@ -7,7 +7,7 @@ was not had, is unknown unless it would be the same either way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,12 +103,15 @@ class _Cells:
     fields: list[tuple[str, NDArray[np.intp]]]  # rows of each field
     points: NDArray[np.float64]  # (N, 3) um
     present: NDArray[np.bool_]  # whether it is anybody's neighbour
+    known: dict[str, Codes] = field(default_factory=dict)  # calls that were read
 
     def column(self, name: str) -> NDArray[np.float64]:
         return self.table[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
     def calls(self, marker: str) -> Codes:
-        return np.minimum(call_codes(self.table, marker), UNKNOWN_CODE)
+        if marker not in self.known:
+            self.known[marker] = np.minimum(call_codes(self.table, marker), UNKNOWN_CODE)
+        return self.known[marker]
 
     def shape(self, name: str) -> Codes:
         shape = self.panel.contexts[name]

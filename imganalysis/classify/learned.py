@@ -117,7 +117,9 @@ def probabilities(model: Learned, values: NDArray[np.float64]) -> NDArray[np.flo
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def classify_with(cells: pd.DataFrame, panel: Panel, model: Learned | None) -> Classified:
+def classify_with(
+    cells: pd.DataFrame, panel: Panel, model: Learned | None, *, reasons: bool = True
+) -> Classified:
     """Classify by the rules and, where a model is given and may, by the model.
 
     Parameters
@@ -128,15 +130,22 @@ def classify_with(cells: pd.DataFrame, panel: Panel, model: Learned | None) -> C
         Its rules.
     model
         None, or one for another panel, leaves the rules alone.
+    reasons
+        Whether `why` is wanted; without it every text is empty.
     """
-    rules = classify_cells(cells, panel)
+    rules = classify_cells(cells, panel, reasons=reasons)
     if model is None or model.panel != panel.name or cells.empty:
         return rules
-    return replace_classes(cells, panel, model, rules)
+    return replace_classes(cells, panel, model, rules, reasons=reasons)
 
 
 def replace_classes(
-    cells: pd.DataFrame, panel: Panel, model: Learned, rules: Classified
+    cells: pd.DataFrame,
+    panel: Panel,
+    model: Learned,
+    rules: Classified,
+    *,
+    reasons: bool = True,
 ) -> Classified:
     """Put a model's classes in the place of the rules' where it may give one."""
     seen = _applied(cells, panel, model, rules)
@@ -145,9 +154,10 @@ def replace_classes(
     given, sure = seen.given, seen.sure
     possible[np.ix_(given, np.arange(len(panel.classes)))] = False
     possible[np.ix_(given, place)] = _likely(seen.chance[given], sure[given])
-    said = _remarks(model, seen)
     return Classified(
-        pd.Series(seen.phenotype, cells.index, dtype="str"), _joined(rules.why, said), possible
+        pd.Series(seen.phenotype, cells.index, dtype="str"),
+        _with_remarks(rules.why, model, seen) if reasons else rules.why,
+        possible,
     )
 
 
@@ -200,38 +210,38 @@ def _likely(chance: NDArray[np.float64], sure: NDArray[np.bool_]) -> NDArray[np.
     return out
 
 
-def _remarks(model: Learned, seen: _Applied) -> NDArray[np.object_]:
-    """Say what is added to each cell's `why`."""
-    name = f"model {model.fingerprint[:8]}"
-    columns = [feature.column for feature in model.features]
-    top, best = seen.chance.max(axis=1), seen.chance.argmax(axis=1)
-    said = np.full(
-        len(top), f"; by the rules: {name} is not trained for every class named", dtype=object
-    )
-    words = "outside the range of its training"
-    for mask, text in ((seen.outside, words), (seen.unknown, "not known")):
+def _with_remarks(why: pd.Series, model: Learned, seen: _Applied) -> pd.Series:
+    """Add to each cell's `why` what the model said; each pair of texts is joined once."""
+    n, k = len(model.features), len(model.classes)
+    # One number per remark: not trained; feature unknown; feature outside; class and per cent.
+    code = np.zeros(len(why), dtype=np.int64)
+    for mask, first in ((seen.outside, 1 + n), (seen.unknown, 1)):
         rows = np.flatnonzero(seen.may & mask.any(axis=1))
-        texts = np.array([f"; by the rules: {name}: {c} {text}" for c in columns], dtype=object)
-        said[rows] = texts[mask[rows].argmax(axis=1)]
-    for k, label in enumerate(model.classes):
-        rows = np.flatnonzero(seen.given & (best == k))
-        percent = np.floor(top[rows] * 100 + 1e-9).astype(int)
-        for p in np.unique(percent):
-            some = rows[percent == p]
-            said[some] = f"; {name}: {label}, probability {p / 100:.2f}"
-    open_ = seen.given & ~seen.sure
-    said[open_] = said[open_] + f", under {model.min_probability:g} -> {t.UNRESOLVED}"
-    return said
+        code[rows] = first + mask[rows].argmax(axis=1)
+    chance = seen.chance[seen.given]
+    percent = np.floor(chance.max(axis=1, initial=0) * 100 + 1e-9).astype(np.int64)
+    side = np.where(seen.sure[seen.given], 0, 101 * k)
+    code[seen.given] = 1 + 2 * n + side + 101 * chance.argmax(axis=1) + percent
+    size = 1 + 2 * n + 202 * k
+    keys = why.cat.codes.to_numpy().astype(np.int64) * size + code
+    which, found = pd.factorize(keys, sort=True)
+    old = why.cat.categories
+    texts = [f"{old[key // size]}{_said(model, key % size)}" for key in found.tolist()]
+    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    codes = np.array([place[text] for text in texts], dtype=np.intp)
+    return pd.Series(pd.Categorical.from_codes(codes[which], pd.Index(list(place))), why.index)
 
 
-def _joined(why: pd.Series, said: NDArray[np.object_]) -> pd.Series:
-    """Few texts for many cells: each pair of texts is joined once."""
-    added, words = pd.factorize(said)
-    old = why.cat.codes.to_numpy().astype(np.int64)
-    keys, which = np.unique(old * len(words) + added, return_inverse=True)
-    texts = [str(why.cat.categories[k // len(words)]) + str(words[k % len(words)]) for k in keys]
-    unique = list(dict.fromkeys(texts))
-    codes = np.array([unique.index(text) for text in texts], dtype=np.intp)
-    return pd.Series(
-        pd.Categorical.from_codes(codes[which.reshape(-1)], pd.Index(unique)), why.index
-    )
+def _said(model: Learned, code: int) -> str:
+    """Put the number of a remark into words."""
+    n, k = len(model.features), len(model.classes)
+    name = f"model {model.content_hash[:8] or model.fingerprint[:8]}"
+    if code == 0:
+        return f"; by the rules: {name} is not trained for every class named"
+    if code <= 2 * n:
+        words = "not known" if code <= n else "outside the range of its training"
+        return f"; by the rules: {name}: {model.features[(code - 1) % n].column} {words}"
+    side, rest = divmod(code - 1 - 2 * n, 101 * k)
+    label, percent = divmod(rest, 101)
+    text = f"; {name}: {model.classes[label]}, probability {percent / 100:.2f}"
+    return text + f", under {model.min_probability:g} -> {t.UNRESOLVED}" * side

@@ -39,7 +39,7 @@ class Classified(NamedTuple):
     possible: NDArray[np.bool_]
 
 
-def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
+def classify_cells(cells: pd.DataFrame, panel: Panel, *, reasons: bool = True) -> Classified:
     """Give each cell its class.
 
     A marker that is indeterminate or not measured, and a context that is missing, is unknown.
@@ -52,6 +52,8 @@ def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
         phenotype table names; a context without a column is unknown.
     panel
         Its `phenotypes`.
+    reasons
+        Whether `why` is wanted; without it every text is empty, and much time is saved.
 
     Returns
     -------
@@ -74,21 +76,25 @@ def classify_cells(cells: pd.DataFrame, panel: Panel) -> Classified:
         )
     table = lookup_table(panel)
     states, absent = _codes(cells, table.rules)
-    remark, n = remarks(cells)
+    remark, n = remarks(cells) if reasons else (np.zeros(1, dtype=np.int64), 1)
     # One text per state, what of it was not measured, and what else is to be said.
-    keys = (states * 2 ** len(table.rules.markers) + absent) * n + remark
-    keys, which = np.unique(keys, return_inverse=True)
-    which = which.reshape(-1)
+    which, keys = pd.factorize(
+        (states * 2 ** len(table.rules.markers) + absent) * n + remark, sort=True
+    )
     codes, lacking = np.divmod(keys // n, 2 ** len(table.rules.markers))
     possible = table.classes[codes]
     one = possible.sum(axis=1) == 1
     found = np.where(one, possible.argmax(axis=1), len(classes) - 1)
-    texts = [
-        _why(table, panel, code, gone, classes[k]) + remark_said(key % n)
-        for key, code, gone, k in zip(
-            keys.tolist(), codes.tolist(), lacking.tolist(), found, strict=True
-        )
-    ]
+    texts = (
+        [""] * len(keys)
+        if not reasons
+        else [
+            _why(table, panel, code, gone, classes[k]) + remark_said(key % n)
+            for key, code, gone, k in zip(
+                keys.tolist(), codes.tolist(), lacking.tolist(), found, strict=True
+            )
+        ]
+    )
     return Classified(
         pd.Series(classes[found][which], cells.index, dtype="str"),
         _texts(which, texts, cells.index),

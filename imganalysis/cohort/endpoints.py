@@ -143,7 +143,7 @@ def endpoints(
         column = f"{name}_per_mm2"
         there = tuple(area for area in areas if area in biopsies.columns)
         if column in biopsies.columns and there:
-            found.append(Endpoint(column, DENSITY, f"{name} per mm²", areas=there))
+            found.append(Endpoint(column, DENSITY, f"{name} per mm2", areas=there))
     if not wanted:
         return found
     by_name = {endpoint.name: endpoint for endpoint in found}
@@ -164,10 +164,10 @@ def _title(fraction: FractionOf, panels: Mapping[str, Panel], biopsies: pd.DataF
         return share
     forms = set(biopsies[FORM].dropna().astype(str)) - {""} if FORM in biopsies.columns else set()
     if forms == {CLEAVED}:
-        return "apoptotic fraction of tumour cells"
+        return f"{fraction.name.replace('_', ' ')} of {of} cells"
     for panel in panels.values():
         if panel.death_marker and any(f.name == fraction.name for f in panel.fractions):
             channel = panel.channel(panel.death_marker)
             marker = channel.names[0] if channel.names else channel.marker
-            return f"{marker} positive fraction of tumour cells"
+            return f"{marker} positive fraction of {of} cells"
     return share

@@ -100,7 +100,7 @@ def halves(groups: Grouping) -> Grouping:
     if not groups.numbers:
         return groups
     middle = float(np.median(list(groups.numbers.values())))
-    low, high = f"up to {middle:g}", f"over {middle:g}"
+    low, high = f"lower half, to {middle:g}", f"upper half, over {middle:g}"
     of = dict.fromkeys(groups.of, "")
     of |= {p: high if v > middle else low for p, v in groups.numbers.items()}
     return Grouping(groups.name, of, {})

@@ -49,7 +49,7 @@ def _drawn(width: float, height: float, draw: Callable[[Figure], None]) -> bytes
 
 
 def _sentence(text: str) -> str:
-    return printable(text[:1].upper() + text[1:])
+    return printable((text[:1].upper() + text[1:]).replace(" mm2", " mm²"))
 
 
 def weeks_figure(
@@ -247,7 +247,8 @@ def survival_figure(curves: pd.DataFrame, title: str) -> bytes:
             label = printable(name) or "all patients"
             axes.step(time, value, style, where="post", color=colour, lw=1.6, label=label)
             axes.fill_between(
-                time, own[c.LO].to_numpy(float), own[c.HI].to_numpy(float), step="post",
+                # An end that is not known where nobody is left closes the step before it.
+                time, own[c.LO].ffill(), own[c.HI].ffill(), step="post",
                 color=colour, alpha=0.12, lw=0,
             )  # fmt: skip
             lost = own["n_censored"].to_numpy() > 0

@@ -114,6 +114,13 @@ def test_the_guards_let_through_what_they_should(share, times, least, most):
     assert least <= np.mean(held) <= most
 
 
+def test_the_bic_alone_refuses_one_population():
+    loose = Ladder(guards={"min_ashman_d": 0, "weight": (0.001, 0.999)})
+    found = [mixture_rung(two(1000, seed, 0, 1), loose, {})[0] for seed in range(20)]
+    assert {v.reason for v in found} == {"mixture_one_population"}
+    assert all(v.bic_gain is None or v.bic_gain <= 10 for v in found)
+
+
 def test_a_null_marker_without_control_stays_ungated():
     for seed in range(20):
         samples = cells(two(1000, seed, 0, 1))
@@ -329,6 +336,8 @@ def test_cells_of_an_exclusive_marker_set_a_gate_if_that_marker_s_gate_is_a_pers
     alone = ladder(samples)
     assert alone["B"].method == "mixture"
     assert verdict(alone["A"], "reference").reason == "reference_not_gated"
+    copied = [Gate(marker="B", value=10.0, method="mixture")]
+    assert verdict(ladder(samples, given=copied)["A"], "reference").reason == "reference_not_gated"
     soft = positive_probabilities(samples, PANEL, [gate])
     assert soft["A_probability"].isna().all()
 
@@ -372,6 +381,7 @@ def test_the_soft_curve_rises_and_adds_up_to_the_positives():
     soft = positive_probabilities(table, PANEL, [gate])["A_probability"].to_numpy()
     assert np.isnan(soft[-2]) and soft[-1] == 0
     assert np.nanmean(soft[:-2]) == pytest.approx(0.4, abs=0.03)
+    assert np.nanmean(soft[:-2]) == pytest.approx(1 - curve.null_share, abs=1e-3)
     order = np.argsort(samples)
     assert (np.diff(soft[:-2][order]) >= 0).all()
     assert soft[np.argmax(samples)] > 0.99

@@ -112,17 +112,22 @@ def test_values_and_what_is_missing(results: Path, clinical: Path) -> None:
 
 
 def test_several_lesions_are_averaged_and_never_pooled(tmp_path: Path, clinical: Path) -> None:
+    """Two biopsies of the one lesion, one with 50 times the cells of the other."""
     table = made_up()
-    second = table.assign(
-        lesion="L2", biopsy=table["biopsy"] + "b", n_tumour=table["n_tumour"] * 50,
-        apoptotic_fraction=table["apoptotic_fraction"] / 2,
-    )  # fmt: skip
-    both = write_results(tmp_path / "both", pd.concat([table, second]))
+    n = table["n_tumour"]
+    x = (table["apoptotic_fraction"] * n).round()
+    again = table.assign(biopsy=table["biopsy"] + "a", apoptotic_fraction=0.5 * x / n)
+    other = table.assign(
+        biopsy=table["biopsy"] + "b", lesion="L2", n_tumour=50 * n, apoptotic_fraction=0.2 * x / n
+    )
+    both = write_results(tmp_path / "both", pd.concat([table, again, other]))
     found = analyse_cohort([both], clinical, Asked(endpoints=("apoptotic_fraction",)))
     mine = found.cohort[found.cohort["week"] == 1]
-    old = table[table["week"] == 1]["apoptotic_fraction"]
-    assert list(mine["apoptotic_fraction"]) == pytest.approx(list(0.75 * old), rel=1e-6)
-    assert mine["apoptotic_fraction_lo"].isna().all() and set(mine["n_lesions"]) == {2}
+    old = (x / n)[table["week"] == 1]
+    wanted = [((1 + 0.5) / 2 + 0.2) / 2 * value for value in old]
+    assert list(mine["apoptotic_fraction"]) == pytest.approx(wanted, rel=1e-6)
+    assert mine["apoptotic_fraction_lo"].isna().all()
+    assert set(mine["n_lesions"]) == {2} and set(mine["n_biopsies"]) == {3}
 
 
 def test_only_the_cleaved_form_is_called_apoptotic(tmp_path: Path, clinical: Path) -> None:

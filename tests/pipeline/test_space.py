@@ -13,9 +13,10 @@ from skimage.measure import find_contours
 
 from imganalysis import tables as t
 from imganalysis.annotations import Outline, drawn_masks, write_annotations
+from imganalysis.given import check_run
 from imganalysis.opening import open_study
 from imganalysis.panel import load_panel
-from imganalysis.pipeline import check_run, run_study
+from imganalysis.pipeline import run_study
 from imganalysis.quantify.nearest import Distances, survival, together
 from imganalysis.quantify.spatial import space_table
 from imganalysis.quantify.window import border_distance, field_space, place_objects
