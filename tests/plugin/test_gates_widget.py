@@ -14,7 +14,10 @@ from imganalysis.classify.gates_file import read_gates
 from imganalysis.gate_changes import set_by_hand
 from imganalysis.held import held_results
 from imganalysis.moving import move_gates
+from imganalysis.opening import open_study
+from imganalysis.pipeline import run_study
 from imganalysis.results import cells_path
+from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +28,19 @@ pytestmark = pytest.mark.usefixtures("screen")
 @pytest.fixture
 def copy(results: Path, tmp_path: Path) -> Path:
     return shutil.copytree(results, tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def ungated(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run in which no rung set a gate."""
+    out = tmp_path_factory.mktemp("ungated") / "out"
+    settings = Settings.model_validate({
+        "segmentation": {"method": "scikit-image"},
+        "gating": {"ladder": {"rungs": ["reference"]}},
+        "output": {"overlays": False, "quality": False},
+    })  # fmt: skip
+    run_study(open_study(images), out, settings, workers=1)
+    return out
 
 
 @pytest.fixture
@@ -118,15 +134,17 @@ def test_a_gate_is_dragged_and_classes_outlines_and_numbers_follow(
     before = drawn(session, viewer)
 
     # While the line is held: outlines and numbers follow, the table does not yet.
-    drag(qtbot, widget.plot, 3 * gate.value)
+    written = pd.read_parquet(cells_path(copy, name)).set_index(t.LABEL)
+    dying = written[written[t.EVALUABLE] & (written["casp3_call"] == t.POSITIVE)]
+    wanted = float(dying[gate.column].median())
+    drag(qtbot, widget.plot, wanted)
     value = widget.model.gates[at].value
-    assert value == pytest.approx(3 * gate.value, rel=0.05)
+    assert value == pytest.approx(wanted, rel=0.05)
     core = moved_in_core(copy, casp3=value)
     for biopsy, key in (("P1_week1", "apoptotic_fraction"), ("P1_week0", "P1_week0")):
         assert shown_numbers(widget)[key][1] == percent(core.fractions, biopsy)
     assert shown_numbers(widget)["P1_week1"][0] == percent(told, "P1_week1")
     classes = [*session.legend.names]
-    written = pd.read_parquet(cells_path(copy, name)).set_index(t.LABEL)
     pd.testing.assert_series_equal(session.cells.set_index(t.LABEL)[t.PHENOTYPE], written.phenotype)
     during = drawn(session, viewer)
     assert during != before
@@ -312,26 +330,13 @@ def test_what_is_wrong_is_a_message(
 
 
 def test_a_marker_without_a_gate_gets_one(
-    viewer: Any, session: Any, copy: Path, qtbot: Any
+    viewer: Any, session: Any, ungated: Path, tmp_path: Path, qtbot: Any
 ) -> None:
-    import json
-
     from qtpy.QtCore import QPoint, Qt
 
-    # As a run writes it that had neither controls nor a mixture to go by.
-    path = copy / "gates.json"
-    gates = json.loads(path.read_text())["gates"]
-    for gate in gates:
-        if gate["marker"] == "CD3":
-            kept = {k: gate[k] for k in ("marker", "panel", "batch", "acquisition", "column")}
-            gates[gates.index(gate)] = {**kept, "method": "none", "reason": "no_control"}
-    path.write_text(json.dumps({"gates": gates}), encoding="utf-8")
-    biopsies = t.read_csv(copy / "biopsies.csv")
-    for column in [c for c in biopsies.columns if c.startswith("pct_")]:
-        biopsies[column] = np.nan
-    t.write_csv(copy / "biopsies.csv", biopsies)
+    copy = shutil.copytree(ungated, tmp_path / "results")
     widget = dock(viewer, "Gates")
-    open_field(session, copy, panel="infiltrate")
+    name = open_field(session, copy, panel="infiltrate")
     at = choose(widget, "CD3")
     assert widget.plot.value is None
     assert "No gate" in widget.reach.text()
@@ -347,6 +352,16 @@ def test_a_marker_without_a_gate_gets_one(
         held_results(copy).held,
         set_by_hand(held_results(copy).review.gates, "CD3", value, "x")[0],
     )
+    counts = {k: v for k, v in session.class_counts.items() if k in core.counts.columns}
+    assert counts == {k: v for k, v in core.counts.loc[name].items() if v}
+    calls = session.cells[session.cells[t.EVALUABLE]]
+    assert {t.POSITIVE, t.NEGATIVE} <= set(calls["CD3_call"])
+    # The other marker of the fractions has no gate yet.
+    assert shown_numbers(widget)["pct_T"][1] == "NA: no gate"
+    at_other = choose(widget, "CD56")
+    widget.plot.stepped.emit(wanted)
+    assert widget.model.gates[at_other].value == wanted
+    core = move_gates(held_results(copy).held, widget.model.gates)
     row = core.fractions.loc["P1_week1"]
     assert shown_numbers(widget)["pct_T"][1].startswith(f"{row['pct_T']:.1f} %")
     widget.reason.setText("none before")
@@ -359,6 +374,7 @@ def test_the_table_is_exported_as_the_batch_wrote_it_and_the_view_with_its_legen
     viewer: Any, session: Any, copy: Path, tmp_path: Path, messages: list[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    from napari_imganalysis._versions import scale_bar_of
     from PIL import Image
     from qtpy.QtWidgets import QFileDialog
 
@@ -388,6 +404,7 @@ def test_the_table_is_exported_as_the_batch_wrote_it_and_the_view_with_its_legen
     # The picture holds the view, its scale bar and the colours of the classes that are drawn.
     target = tmp_path / "view.png"
     export.picture.click()
+    assert messages[-1][0] == "info", messages
     picture = np.asarray(Image.open(target).convert("RGB"))
     view = viewer.screenshot(canvas_only=True, flash=False)
     legend = picture[:, view.shape[1] :]
@@ -404,8 +421,8 @@ def test_the_table_is_exported_as_the_batch_wrote_it_and_the_view_with_its_legen
     view = viewer.screenshot(canvas_only=True, flash=False)
     legend = np.asarray(Image.open(target).convert("RGB"))[:, view.shape[1] :]
     assert not shows(colours["tumour_vital"])
-    viewer.scale_bar.visible = False
+    scale_bar_of(viewer).visible = False
     export.save_picture(target)
-    assert viewer.scale_bar.visible
+    assert scale_bar_of(viewer).visible
     export.save_picture(tmp_path / "no" / "such" / "folder.png")
     assert (tmp_path / "no" / "such" / "folder.png").exists() or messages[-1][0] == "error"

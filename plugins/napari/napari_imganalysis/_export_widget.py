@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy, QVBoxL
 
 from imganalysis import tables as t
 from imganalysis.errors import OutputError
+from imganalysis.report.overlays import NOT_EVALUABLE
 from napari_imganalysis._attach import session_of, told
-from napari_imganalysis._colours import NOT_EVALUABLE
 from napari_imganalysis._export import (
     PADDING,
     SWATCH,
@@ -23,6 +23,7 @@ from napari_imganalysis._export import (
     legend_lines,
     which_gates,
 )
+from napari_imganalysis._versions import scale_bar_of
 
 PAPER, INK = "#000000", "#f0f0f0"
 
@@ -109,7 +110,7 @@ class ExportWidget(QWidget):
             The picture cannot be made.
         """
         viewer, session = self._viewer, self._session
-        viewer.scale_bar.visible = True
+        scale_bar_of(viewer).visible = True
         pixels = np.ascontiguousarray(viewer.screenshot(canvas_only=True, flash=False)[..., :3])
         height, width = pixels.shape[:2]
         view = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
