@@ -156,7 +156,7 @@ def judge(
                 alone, result, _ = _classified(
                     pieces, panel, used, regions, contacts or {}, settings, classifier
                 )
-                unmerged.append(_part(alone, result, mine, panel, used, {}, settings))
+                unmerged.append(counted_part(alone, result, mine, panel, used, {}, settings))
             else:
                 unmerged.append(part)
     cells = [part.cells for part in parts]
@@ -221,10 +221,10 @@ def _judge_panel(
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    return _part(table, result, fields, panel, gates, region_mm2, settings), regions
+    return counted_part(table, result, fields, panel, gates, region_mm2, settings), regions
 
 
-def _part(
+def counted_part(
     table: pd.DataFrame,
     result: Classified,
     fields: pd.DataFrame,
@@ -233,6 +233,7 @@ def _part(
     region_mm2: dict[str, dict[str, float]],
     settings: Settings,
 ) -> Part:
+    """Make the cells of one panel, with calls, contexts and classes, ready to be called again."""
     counted, band = _counted(table, panel), settings.gating.indeterminate_band
     possible = result.possible[table[t.EVALUABLE].to_numpy(dtype=bool)]
     recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel), possible)
