@@ -27,7 +27,7 @@ def session_of(viewer: Any) -> Session:
 
 
 def view_of(viewer: Any) -> FieldView:
-    """What keeps the layers of the session's field in a viewer."""
+    """Give what keeps the layers of the session's field in a viewer."""
     found: FieldView = _of(viewer)[1]
     return found
 
@@ -40,7 +40,7 @@ def _of(viewer: Any) -> tuple[Session, Any]:
         session = Session()
         session.message.connect(show_message)
         _bind_keys(viewer, session)
-        _SESSIONS[viewer] = (session, FieldView(_Weak(viewer), session))
+        _SESSIONS[viewer] = (session, FieldView(_weak(viewer), session))
     return _SESSIONS[viewer]
 
 
@@ -58,8 +58,8 @@ def _bind_keys(viewer: Any, session: Session) -> None:
     viewer.bind_key(PREVIOUS_KEY, lambda _viewer: go(-1), overwrite=True)
 
 
-def _Weak(viewer: Any) -> Any:
-    """A proxy, so that the session does not keep its viewer alive."""
+def _weak(viewer: Any) -> Any:
+    """Make a proxy, so that the session does not keep its viewer alive."""
     import weakref
 
     return weakref.proxy(viewer)

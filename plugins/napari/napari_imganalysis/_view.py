@@ -180,7 +180,7 @@ class FieldView:
                 del self.layers[name]
 
     def _layer(self, name: str) -> Any:
-        """A layer of ours; where the user removed it, None, and says so once."""
+        """Find a layer of ours; where the user removed it, None, and says so once."""
         layer, field = self.layers.get(name), self.session.field
         if layer is None and field is not None and field.labels is not None:
             if name not in self._missed:
