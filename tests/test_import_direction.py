@@ -31,7 +31,8 @@ PIPELINE = frozenset(
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
     "gating gate_review gate_changes moving corrected_cells learning "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing powering".split()
+    "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
+    "powering".split()
 )
 READING = frozenset({"io"})
 

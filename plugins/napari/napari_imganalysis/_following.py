@@ -59,7 +59,8 @@ class Following:
 
     def __init__(self, session: Session) -> None:
         self._session = ref(session)
-        self._user = user_name()
+        name = user_name()
+        self._user = "" if name == "unknown" else name
         self._log: Path | None = None
         self._core: CorrectionSession | None = None
         self._field: _Field | None = None
