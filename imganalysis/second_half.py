@@ -265,6 +265,7 @@ def _classified(
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
     classifier: Learned | None,
+    traces: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
@@ -281,7 +282,7 @@ def _classified(
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
     regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
     regions |= known
-    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
+    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM, traces)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_with(table, panel, classifier)
     by_rules = result if classifier is None else classify_cells(table, panel)
@@ -314,6 +315,7 @@ def judge_field(
     space: FieldSpace,
     contacts: pd.DataFrame,
     given: Mapping[int, Edit] | None = None,
+    traces: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> pd.DataFrame:
     """Call, merge and classify the objects of one field, by gates that are set.
 
@@ -331,6 +333,9 @@ def judge_field(
         Of the first half.
     given
         Label -> the edit by which a person gave its class; None without a log.
+    traces
+        Of `imganalysis.classify.contexts.trace_values`, of the cells of all other fields of its
+        panel, batch and acquisition: without them some contexts are told by this field alone.
 
     Returns
     -------
@@ -350,7 +355,7 @@ def judge_field(
         pieces, cells = give_classes(pieces, cells, given)
     drawn = outlined(spaces)
     found, _, regions = _classified(
-        cells, panel, gates, {name: grid} | drawn, merged.contacts, settings, None
+        cells, panel, gates, {name: grid} | drawn, merged.contacts, settings, None, traces
     )
     found = with_regions(found, regions, spaces, settings.space.margin_um)
     return spread(pieces, found).drop(columns=[GIVEN, NOTE], errors="ignore")

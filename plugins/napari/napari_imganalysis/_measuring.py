@@ -5,24 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imganalysis import results as r
+from imganalysis import tables as t
 from imganalysis.annotations import drawn_masks
 from imganalysis.calibrate import scope_of
 from imganalysis.calibration_file import read_calibrations
+from imganalysis.classify.contexts import trace_values
 from imganalysis.correcting import mark_objects
 from imganalysis.errors import CorrectionsError
 from imganalysis.io import file_hash
 from imganalysis.remeasuring import LiveField
 from imganalysis.second_half import judge_field
+from imganalysis.study import SAMPLE
+from napari_imganalysis._results import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
     from imganalysis.corrections import Replay
+    from imganalysis.panel import Panel
     from imganalysis.study import Field
     from napari_imganalysis._edit_study import Begun
     from napari_imganalysis._fields import OpenField
@@ -39,11 +47,14 @@ class Measuring:
         Its first half.
     where, opened
         The field and the results that it is of.
+    traces
+        What contexts need of the other fields, as the results have them.
     """
 
     live: LiveField
     where: Field
     opened: Opened
+    traces: dict[str, NDArray[np.float64]]
 
     @property
     def behind(self) -> bool:
@@ -75,7 +86,7 @@ class Measuring:
         return judge_field(
             self.where, mark_objects(now.objects, replay), self.opened.panels[self.where.panel],
             gates, self.opened.settings, grid=now.grid, signs=now.signs, space=now.space,
-            contacts=now.contacts, given=replay.classes,
+            contacts=now.contacts, given=replay.classes, traces=self.traces,
         )  # fmt: skip
 
 
@@ -121,4 +132,20 @@ def measure(
         field.stack, panel, opened.settings, replay.labels, section_um=where.section_um,
         calibration=calibration, drawn=drawn,
     )  # fmt: skip
-    return Measuring(live, where, opened)
+    return Measuring(live, where, opened, _traces(opened, where, panel))
+
+
+def _traces(opened: Opened, where: Field, panel: Panel) -> dict[str, NDArray[np.float64]]:
+    """Collect what contexts need of the cells of the other fields of the batch."""
+    rows = opened.fields[(opened.fields["role"] == SAMPLE) & (opened.fields["panel"] == panel.name)]
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for name in rows["field"].astype(str):
+        cells = opened.cells(name) if name != where.name else None
+        if cells is None or cells.empty:
+            continue
+        if scope_of(record_of(opened.row(name), where.path, 0)) != scope_of(where):
+            continue
+        cells = cells[cells[t.CELL_ID] == cells[t.LABEL]]
+        for column, values in trace_values(cells, panel).items():
+            found.setdefault(column, []).append(values)
+    return {column: np.concatenate(parts) for column, parts in found.items()}
