@@ -53,8 +53,6 @@ def _corrections(viewer: Any, widgets: dict[str, Any]) -> None:
     editor.change_class(tumour[7], "non_tumour", "stroma")
     editor.delete(tumour[11], "debris")
     editor.undo()
-    square = [(14.0, 60.0), (60.0, 52.0), (70.0, 92.0), (22.0, 98.0)]
-    editor.outline("exclude", square, "fold")
     session.select(tumour[3], go=True)
     viewer.scene.camera.zoom = 6.0
 
@@ -64,8 +62,9 @@ def _train(viewer: Any, widgets: dict[str, Any]) -> None:
     editor.keep_log(Path(tempfile.mkdtemp()))
     editor.set_user("A. Reader")
     cells = _session(viewer).cells
-    for label in cells[cells["evaluable"]]["label"].tolist()[:6]:
-        editor.change_class(label, "unresolved" if label % 2 else "non_tumour")
+    vital = cells[cells["evaluable"] & (cells["phenotype"] == "tumour_vital")]
+    for label in vital["label"].tolist()[:6]:
+        editor.change_class(label, "tumour_apoptotic" if label % 2 else "non_tumour")
     editor.review("reviewed")
 
 

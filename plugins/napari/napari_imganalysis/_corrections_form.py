@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from napari_imganalysis._colours import Legend
 
 
+LONG_NAME = 17  # letters of a class, from which two do not stand beside each other
+
+
 class CorrectionsForm(QWidget):
     """Buttons, lines and lists; what they do is the widget's."""
 
@@ -76,9 +79,9 @@ class CorrectionsForm(QWidget):
         self.edits.setUniformRowHeights(True)
         header = self.edits.header()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(0, 190)
+        header.resizeSection(0, 205)
         header.resizeSection(1, 90)
-        header.resizeSection(2, 60)
+        header.resizeSection(2, 55)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -99,9 +102,6 @@ class CorrectionsForm(QWidget):
         layout.addLayout(_row(self.undo, self.redo))
         layout.addWidget(self.state)
         layout.addWidget(self.edits, 1)
-        for label in self.findChildren(QLabel):
-            if label.text() in ("Nucleus", "Region", "Field", ""):
-                continue
         self.setMinimumWidth(380)
 
     def reason(self) -> str:
@@ -120,15 +120,16 @@ class CorrectionsForm(QWidget):
         for shortcut in self._shortcuts:
             shortcut.deleteLater()
         self.classes, self._shortcuts = {}, []
+        columns = 1 if any(len(name) > LONG_NAME for name in names) else 2
         colours = dict(zip(legend.names, legend.colours, strict=True))
         for i, name in enumerate(names):
             button = QPushButton(f"{i + 1}  {name}")
             button.setIcon(class_icon(name, colours.get(name, "#ffffff")))
             button.setCheckable(True)
-            button.setStyleSheet("text-align: left; padding: 3px 6px;")
+            button.setStyleSheet("text-align: left; padding: 2px 6px;")
             button.setToolTip(f"The chosen cell is {name} (Alt+{i + 1}; {i + 1} in this widget)")
             button.clicked.connect(_called(act, name))
-            self._grid.addWidget(button, i // 2, i % 2)
+            self._grid.addWidget(button, i // columns, i % columns)
             self.classes[name] = button
             shortcut = QShortcut(QKeySequence(str(i + 1)), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)

@@ -104,8 +104,11 @@ class TrainWidget(QWidget):
     def _refresh(self) -> None:
         plan, opened = plan_of(self._editor), self._session.opened
         busy = self._worker is not None
-        some = plan is not None and bool(plan.fields)
-        self.nuclei.setText("Open the results of a study." if plan is None else plan.text)
+        some = plan is not None and len(plan.fields) > len(plan.held_out)
+        text = "Open the results of a study." if plan is None else plan.text
+        if plan is not None and plan.fields and not some:
+            text += "\nThat is all of them: review one more field to have something to train on."
+        self.nuclei.setText(text)
         self.export_button.setEnabled(some and not busy)
         self.train_button.setEnabled(self.prepared is not None and not busy)
         self.copy_button.setEnabled(self.prepared is not None)
