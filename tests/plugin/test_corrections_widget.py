@@ -58,7 +58,6 @@ def event(kind: str, position: Any, *, dragging: bool = False) -> Any:
     made = MouseEvent(
         type=kind, is_dragging=dragging, modifiers=[], position=tuple(position),
         pos=np.asarray(position[-2:]) * 8.0, view_direction=None, dims_displayed=[0, 1],
-        dims_point=[0.0] * len(position),
     )  # fmt: skip
     made.button = 1
     return made
@@ -317,7 +316,8 @@ def test_corrections_become_pairs_and_a_recipe(
     for name in names:
         session.open_field(name)
         label = inner(session)[0]
-        editor.change_class(label, "unresolved")
+        known = session.field.cell(label)[t.PHENOTYPE]
+        editor.change_class(label, "non_tumour" if known != "non_tumour" else "unresolved")
         editor.review("reviewed")
     assert widget.nuclei.text().startswith(f"{len(names)} reviewed field(s)")
     assert widget.classes.text().startswith(f"{len(names)} corrected cell")

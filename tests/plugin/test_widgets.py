@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from imganalysis.tables import read_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Add = Callable[[str], Any]
 
@@ -56,21 +56,26 @@ def lines(tree: Any) -> list[Any]:
     return [top.child(i) for top in tops for i in range(top.childCount())]
 
 
+def press(viewer: Any, key: str) -> None:
+    """Do what a key does while the picture has the focus."""
+    from app_model.types import KeyBinding
+
+    viewer.keymap[KeyBinding.from_str(key)](viewer)
+
+
 def mouse(viewer: Any, position: tuple[float, ...], kind: str = "click") -> None:
     """Send what napari makes of a mouse over the picture, at a place in um."""
-    from napari.utils._test_utils import MouseEvent
+    from napari.utils._test_utils import read_only_mouse_event
     from napari.utils.interactions import (
         mouse_move_callbacks,
         mouse_press_callbacks,
         mouse_release_callbacks,
     )
 
-    def event(what: str, pos: tuple[float, float]) -> Any:
-        made = MouseEvent(
-            type=what, is_dragging=False, modifiers=[], position=position, pos=np.array(pos)
+    def event(what: str, pos: tuple[float, float], dragging: bool = False) -> Any:
+        return read_only_mouse_event(
+            type=what, is_dragging=dragging, button=1, position=position, pos=np.array(pos)
         )
-        made.button = 1
-        return made
 
     if kind == "move":
         mouse_move_callbacks(viewer, event("mouse_move", (9, 9)))
@@ -78,14 +83,14 @@ def mouse(viewer: Any, position: tuple[float, ...], kind: str = "click") -> None
     mouse_press_callbacks(viewer, event("mouse_press", (9, 9)))
     end = (90, 90) if kind == "drag" else (9, 9)
     if kind == "drag":
-        dragged = event("mouse_move", end)
-        mouse_move_callbacks(viewer, dragged)
+        mouse_move_callbacks(viewer, event("mouse_move", end, dragging=True))
     mouse_release_callbacks(viewer, event("mouse_release", end))
 
 
 def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
     viewer: Any, add: Add, session: Any, copy: Path, qtbot: Any, messages: list[tuple[str, str]]
 ) -> None:
+    from napari_imganalysis._versions import scale_bar_of
     from qtpy.QtCore import Qt
 
     study = add("Study")
@@ -113,7 +118,7 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
     names = [layer.name for layer in viewer.layers]
     markers = [c.marker for c in load_panel("apoptosis").channels]
     assert names == [*markers, "tissue", "frame", "nuclei", "cell outlines"]
-    assert viewer.scale_bar.visible
+    assert scale_bar_of(viewer).visible
     size = fields["pixel_size_x_um"].iloc[0]
     assert viewer.layers["nuclei"].scale[-1] == pytest.approx(size)
     assert {str(unit) for unit in viewer.layers[0].units} == {"micrometer"}
@@ -122,20 +127,23 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
 
     # Next and previous by buttons and keys; the broken file is a message.
     nuclei = viewer.layers["nuclei"]
+    for name in fields["field"][1:2]:
+        qtbot.mouseClick(study.next, Qt.MouseButton.LeftButton)
+        assert session.field.name == name
     qtbot.mouseClick(study.next, Qt.MouseButton.LeftButton)
     assert messages[-1][0] == "error"
     assert "broken" in messages[-1][1]
-    assert session.field.name == fields["field"][0]
+    assert session.field.name == fields["field"][1]
     study.text.setText("infiltrate week1")
     assert [item.text(0) for item in lines(study.tree)] == ["B_infiltrate"]
-    qtbot.keyClick(study.tree, Qt.Key.Key_PageDown)
+    press(viewer, "PageDown")
     assert "infiltrate" in session.field.name
     assert viewer.layers["nuclei"] is nuclei, "a layer of the same kind is used again"
     assert [layer.name for layer in viewer.layers][:3] == [
         c.marker for c in load_panel("infiltrate").channels
     ]
     study.text.clear()
-    viewer.keymap["PageUp"](viewer)
+    press(viewer, "PageUp")
     assert messages[-1][0] == "error", "the broken one again"
     study.flag.setCurrentIndex(study.flag.findText("fields_failed"))
     assert {item.parent().data(0, Qt.ItemDataRole.UserRole).name for item in lines(study.tree)} == {
@@ -304,7 +312,7 @@ def test_the_gallery_shows_a_class_and_a_click_goes_to_the_cell(
         assert int(gallery.list.item(0).text()) == ordered[24]
     session.close_field()
     assert gallery.list.count() == 0
-    assert not [layer for layer in viewer.layers], "our layers went with the field"
+    assert not list(viewer.layers), "our layers went with the field"
 
 
 def test_what_is_wrong_is_a_message_and_the_viewer_lives_on(
@@ -313,7 +321,8 @@ def test_what_is_wrong_is_a_message_and_the_viewer_lives_on(
     from napari_imganalysis._attach import view_of
 
     study, _ = add("Study"), add("Cells")
-    study.open(copy / "labels")
+    (copy / "nothing").mkdir()
+    study.open(copy / "nothing")
     assert messages[-1][0] == "error"
 
     # Images that were moved.
@@ -387,6 +396,7 @@ def test_files_dropped_on_the_viewer_and_the_sample_study(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from napari_imganalysis import _reader, _series_dialog
+    from napari_imganalysis._versions import scale_bar_of
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtWidgets import QApplication
 
@@ -394,7 +404,7 @@ def test_files_dropped_on_the_viewer_and_the_sample_study(
     viewer.open(path, plugin="imganalysis")
     panel = load_panel("infiltrate")
     assert [layer.name for layer in viewer.layers] == [c.marker for c in panel.channels]
-    assert viewer.scale_bar.visible
+    assert scale_bar_of(viewer).visible
     viewer.layers.clear()
 
     # A folder of results opens in the Study widget.
@@ -434,7 +444,10 @@ def test_files_dropped_on_the_viewer_and_the_sample_study(
     viewer.open_sample("imganalysis", "sample_study")
     assert not session.opened.analysed
     assert session.opened.root.name == "sample_data"
-    assert session.field.name == session.opened.names[0]
+    dropped = list(viewer.layers)
+    assert [layer.name for layer in dropped] == [c.marker for c in load_panel("apoptosis").channels]
+    session.open_field(session.order[0])
+    assert list(viewer.layers) == dropped, "the layers that were dropped are taken over"
     with pytest.raises(UnreadableImageError):
         (tmp_path / "not.tif").write_bytes(b"no image")
         _reader.read_layers(os.fspath(tmp_path / "not.tif"))

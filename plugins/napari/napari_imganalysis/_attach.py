@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from psygnal import EmitLoopError
+
 from imganalysis.errors import ImganalysisError
 from napari_imganalysis._session import Session
 
@@ -87,6 +89,10 @@ def told(session: Session) -> Iterator[None]:
         yield
     except ImganalysisError as error:
         session.tell("error", error.message)
+    except EmitLoopError as error:  # what a listener raised comes in this
+        if not isinstance(error.__cause__, ImganalysisError):
+            raise
+        session.tell("error", error.__cause__.message)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         session.tell("error", f"{name}{error.strerror or error}")

@@ -23,8 +23,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 OURS = "imganalysis"
 """Key of a layer's metadata under which our facts stand."""
 
-SAMPLED = 512
-"""Pixels along Y and X that contrast limits are told from, at most."""
+SAMPLED = 256
+"""Rows of pixels that contrast limits are told from, about."""
 
 
 def scale_of(size: PixelSize, ndim: int) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def _viewer() -> Any:
 
 
 def _scale_bar() -> None:
-    from napari_imganalysis._view import set_scale_bar
+    from napari_imganalysis._versions import set_scale_bar
 
     viewer = _viewer()
     if viewer is not None:
