@@ -186,7 +186,9 @@ def test_the_walk_find_the_flagged_field_correct_two_cells_and_run_again(
         if left.dtype.name == "category":
             left, right = left.astype(str), right.astype(str)
         pd.testing.assert_series_equal(left, right, check_exact=True, check_dtype=False)
+    del widget, cells, listed
     viewer.window.remove_dock_widget("all")
+    qtbot.wait(50)
     press(viewer, "Control-Z")
     assert len(read_log(root / "corrections.jsonl").edits) == edits + 1, "the keys went with it"
 
@@ -220,7 +222,8 @@ def test_nuclei_and_regions_are_drawn_in_the_picture(
     session.select(second)
     qtbot.mouseClick(widget.merge, Qt.MouseButton.LeftButton)
     drag(viewer, [middle(session, third)])
-    assert not widget.merge.isChecked() and session.label == second
+    qtbot.waitUntil(lambda: session.label == second, timeout=5000)
+    assert not widget.merge.isChecked() and messages == []
     assert third not in session.cells[t.LABEL].tolist()
 
     # Split along a line that is dragged: the other half is new.
@@ -228,7 +231,7 @@ def test_nuclei_and_regions_are_drawn_in_the_picture(
     y, x = middle(session, whole)
     qtbot.mouseClick(widget.split_line, Qt.MouseButton.LeftButton)
     assert widget.hint.text() and viewer.layers.selection.active.name == "drawing"
-    drag(viewer.layers["drawing"], [(y - 12, x), (y, x), (y + 12, x)])
+    drag(viewer.layers["drawing"], [(y + step, x) for step in range(-12, 13, 2)])
     qtbot.waitUntil(lambda: len(editor.core.edits(name)) == 3, timeout=5000)
     assert len(viewer.layers["drawing"].data) == 0, "ready for the next"
     new = editor.core.edits(name)[-1].new_labels

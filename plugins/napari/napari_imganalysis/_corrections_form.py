@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.annotations import KINDS
+from napari_imganalysis._leaving import Leaving
 from napari_imganalysis._table_model import class_icon
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LONG_NAME = 17  # letters of a class, from which two do not stand beside each other
 
 
-class CorrectionsForm(QWidget):
+class CorrectionsForm(Leaving):
     """Buttons, lines and lists; what they do is the widget's."""
 
     def __init__(self) -> None:

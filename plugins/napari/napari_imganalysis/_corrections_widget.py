@@ -46,7 +46,6 @@ class CorrectionsWidget(CorrectionsForm):
         self._later.timeout.connect(self._finish)
         self._connect()
         self._keys = self._bind()
-        self.destroyed.connect(_released(self._keys, self._pen))
         session, editor = self._session, self._editor
         session.field_changed.connect(self._new_field)
         session.selected.connect(self._selected)
@@ -117,10 +116,9 @@ class CorrectionsWidget(CorrectionsForm):
 
     def _selected(self, label: int) -> None:
         if self.merge.isChecked() and label and label != self._first:
-            first = self._first
+            # What chose the cell goes on with it, and would not find it any more.
+            QTimer.singleShot(0, self._merge_with(self._first, label))
             self.merge.setChecked(False)
-            if first and self._act(lambda: self._editor.merge([first, label], self.reason())):
-                self._session.select(first)
             return
         field = self._session.field
         row = field.cell(label) if field is not None and label else None
@@ -256,6 +254,18 @@ class CorrectionsWidget(CorrectionsForm):
         else:
             self.show_hint("")
 
+    def _merge_with(self, first: int, label: int) -> Callable[[], None]:
+        me = ref(self)
+
+        def merge() -> None:
+            widget = me()
+            if widget is not None and widget._act(
+                lambda: widget._editor.merge([first, label], widget.reason())
+            ):
+                widget._session.select(first)
+
+        return merge
+
     def _splitting_by_line(self) -> Drawn:
         self.show_hint("Drag a line across the nucleus.")
 
@@ -349,6 +359,19 @@ class CorrectionsWidget(CorrectionsForm):
 
     # The rest
 
+    def leave(self) -> None:
+        """Give the keys back, and take what is being drawn away."""
+        self._later.stop()
+        self._pen.close()
+        self._keys.release()
+        session, editor = self._session, self._editor
+        for signal, slot in (
+            (session.field_changed, self._new_field), (session.selected, self._selected),
+            (session.cells_changed, self._new_cells), (editor.changed, self._refresh),
+            (editor.wanted, self._measure), (editor.regions, self._regions),
+        ):  # fmt: skip
+            signal.disconnect(slot)
+
     def _go(self, item: QTreeWidgetItem) -> None:
         field = self._session.field
         for label in item.data(0, LABELS):
@@ -361,10 +384,3 @@ class CorrectionsWidget(CorrectionsForm):
         if place:
             with told(self._session):
                 self._editor.keep_log(Path(place))
-
-
-def _released(keys: Keys, pen: Pen) -> Callable[[], None]:
-    def release() -> None:
-        keys.release()
-
-    return release

@@ -17,7 +17,7 @@ DRAWING, REGIONS = "drawing", "regions"
 """Names of the layers."""
 
 LASSO, POLYGON, LINE, POINTS = "lasso", "polygon", "line", "points"
-MODES = {LASSO: "add_polygon_lasso", POLYGON: "add_polygon", LINE: "add_line"}
+MODES = {LASSO: "add_polygon_lasso", POLYGON: "add_polygon", LINE: "add_path"}
 COLOURS = {
     "tumour": "#f0e442", "vessel": "#d55e00", "pigment": "#8c6d31", "exclude": "#bbbbbb",
 }  # fmt: skip

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._editing import editor_of
+from napari_imganalysis._leaving import Leaving
 from napari_imganalysis._training import (
     Going,
     Prepared,
@@ -41,7 +42,7 @@ LOOK_EVERY = 300  # ms, at how far a thread is
 NEEDED = "A classifier needs 20 corrected cells of each class, and 3 patients."
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Leaving):
     """Exports corrected nuclei for a network, and trains a classifier on corrected classes."""
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -57,9 +58,14 @@ class TrainWidget(QWidget):
         self._look.timeout.connect(self._show_progress)
         self._editor.changed.connect(self._refresh)
         self._session.opened_changed.connect(self._forget)
-        going = self._going
-        self.destroyed.connect(lambda: setattr(going, "stopped", True))
         self._refresh()
+
+    def leave(self) -> None:
+        """Stop what runs: nobody could see or stop it any more."""
+        self._going.stopped = True
+        self._look.stop()
+        self._editor.changed.disconnect(self._refresh)
+        self._session.opened_changed.disconnect(self._forget)
 
     def _build(self) -> None:
         self.nuclei, self.classes = _text(), _text()
