@@ -58,7 +58,8 @@ def edits(session: Any, editor: Any, draw: Callable[[], None]) -> dict[str, list
     """Make edits of each kind, and time them."""
     found: dict[str, list[Any]] = {}
     cells = session.cells
-    labels = cells[cells["evaluable"] & (cells["area_um2"] > 30)]["label"].tolist()
+    known = cells["evaluable"] & (cells["phenotype"] != "unresolved")
+    labels = cells[known & (cells["area_um2"] > 30)]["label"].tolist()
     kinds = {
         "change a class": lambda n: editor.change_class(n, "unresolved"),
         "delete a nucleus": editor.delete,

@@ -169,7 +169,7 @@ def test_the_walk_find_the_flagged_field_correct_two_cells_and_run_again(
 
     qtbot.mouseClick(widget.reviews[0], Qt.MouseButton.LeftButton)
     assert widget.reviews[0].isChecked() and not widget.reviews[2].isChecked()
-    assert (out / "review.json").is_file()
+    assert listed.seen.isChecked(), "the list of the study knows it"
 
     settings = Settings.model_validate({
         "segmentation": {"method": "scikit-image"}, "gating": {"min_control_cells": 20},
