@@ -34,6 +34,40 @@ def missing(message: str) -> None:
     pytest.skip(message)
 
 
+def no_screen() -> str:
+    """Why no window can be opened here; empty where one can."""
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return "no screen: run the tests under xvfb-run, as make test does where it is installed"
+    if find_spec("napari") is None or find_spec("pytestqt") is None:
+        return "napari or pytest-qt is not installed; make test installs them"
+    try:
+        from qtpy import QtOpenGLWidgets, QtWidgets  # noqa: F401
+    except Exception as error:  # no binding, or a library of the system that it needs is missing
+        return f"Qt cannot be loaded ({error}); make test installs what it needs where it may"
+    return ""
+
+
+NO_SCREEN = no_screen()
+
+# It fails where no binding of Qt can be loaded.
+pytest_plugins = [] if NO_SCREEN else ["pytestqt.plugin"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options that napari's fixture for viewers asks for; see tests/plugin/conftest.py."""
+    parser.addoption("--show-napari-viewer", action="store_true", help="show viewers of the tests")
+    parser.addoption("--save-leaked-object-graph", action="store_true", help="of leaked viewers")
+
+
+@pytest.fixture
+def screen() -> None:
+    """A window can be opened."""
+    if NO_SCREEN:
+        missing(NO_SCREEN)
+
+
 @pytest.fixture(scope="session")
 def cellpose3() -> None:
     """Cellpose 3 is there; it has no build for the newest Pythons."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,6 +18,8 @@ from napari_imganalysis._reader import get_reader, read_layers
 
 from imganalysis.errors import ImganalysisError, NotAFieldError, UnreadableImageError
 from imganalysis.io import list_series
+from imganalysis.panel import load_panel
+from imganalysis.report._composite import channel_rgb
 from imganalysis.stack import IMAGE_SUFFIXES
 
 MANIFEST = Path(napari_imganalysis.__file__).with_name("napari.yaml")
@@ -53,12 +57,28 @@ def stack_file(tmp_path: Path) -> Path:
     )
 
 
-def test_the_manifest_is_valid_and_names_functions_that_exist(manifest: Any) -> None:
-    manifest.validate_imports()
+def test_the_manifest_names_functions_that_exist(manifest: Any) -> None:
     commands = {command.id: command for command in manifest.contributions.commands}
-    for reader in manifest.contributions.readers:
-        module, name = commands[reader.command].python_name.split(":")
+    used = [one.command for one in manifest.contributions.readers]
+    used += [one.command for one in manifest.contributions.sample_data]
+    for command in used:
+        module, name = commands[command].python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_every_import_of_the_manifest_holds(manifest: Any, screen: None) -> None:
+    manifest.validate_imports()
+
+
+def test_no_widget_is_loaded_by_the_reader(repository: Path) -> None:
+    code = (
+        "import napari_imganalysis._reader, napari_imganalysis._session, sys\n"
+        "print([m for m in ('qtpy', 'PyQt6', 'napari') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_napari_finds_the_manifest_of_the_installed_package(manifest: Any) -> None:
@@ -83,23 +103,38 @@ def test_other_files_are_left_to_other_plugins() -> None:
 
 
 def test_a_stack_is_split_by_channel_with_names_and_um(stack_file: Path) -> None:
-    ((data, keywords, kind),) = read_layers(str(stack_file))
-    assert kind == "image"
-    assert keywords["channel_axis"] == 0
-    assert keywords["name"] == ["green", "red"]
-    assert keywords["scale"] == (0.5, 0.3, 0.25)
-    assert keywords["units"] == ("um", "um", "um")
-    assert data.dtype == np.uint16
-    np.testing.assert_array_equal(np.asarray(data), tifffile.imread(stack_file))
-    facts = keywords["metadata"]["imganalysis"]
-    assert facts["pixel_size_um"] == (0.5, 0.3, 0.25)
-    assert Path(facts["file"]) == stack_file
+    layers = read_layers(str(stack_file))
+    assert [keywords["name"] for _, keywords, _ in layers] == ["green", "red"]
+    expected = tifffile.imread(stack_file)
+    for position, (data, keywords, kind) in enumerate(layers):
+        assert kind == "image"
+        assert keywords["scale"] == (0.5, 0.3, 0.25)
+        assert keywords["units"] == ("um", "um", "um")
+        assert data.dtype == np.uint16
+        assert not isinstance(data, np.ndarray), "pixels wait until they are looked at"
+        np.testing.assert_array_equal(np.asarray(data), expected[position])
+        low, high = keywords["contrast_limits"]
+        assert expected[position].min() <= low < high <= expected[position].max()
+        facts = keywords["metadata"]["imganalysis"]
+        assert facts["pixel_size_um"] == (0.5, 0.3, 0.25)
+        assert Path(facts["file"]) == stack_file
+    assert len({keywords["colormap"] for _, keywords, _ in layers}) == 2
+
+
+def test_channels_are_named_and_coloured_by_the_panel_that_fits(sample_data: Path) -> None:
+    layers = read_layers(str(sample_data / "P01-W1" / "P01-W1_infiltrate_1.ome.tif"))
+    panel = load_panel("infiltrate")
+    assert [keywords["name"] for _, keywords, _ in layers] == [c.marker for c in panel.channels]
+    for channel, (_, keywords, _) in zip(panel.channels, layers, strict=True):
+        first, last = keywords["colormap"]["colors"]
+        assert first == (0, 0, 0)
+        assert last == channel_rgb(channel.colour)
 
 
 def test_a_single_plane_has_no_z(tmp_path: Path) -> None:
     path = write_ome(tmp_path / "plane.ome.tif", np.ones((2, 16, 20), np.uint8), "CYX")
-    ((data, keywords, _),) = read_layers(str(path))
-    assert data.shape == (2, 16, 20)
+    (data, keywords, _), _ = read_layers(str(path))
+    assert data.shape == (16, 20)
     assert "scale" not in keywords
     assert "units" not in keywords
 
@@ -121,7 +156,7 @@ def test_several_files_at_once_in_their_order(stack_file: Path, tmp_path: Path) 
     other = write_ome(tmp_path / "other.ome.tif", np.ones((2, 16, 20), np.uint8), "CYX")
     layers = read_layers([str(other), str(stack_file)])
     files = [Path(keywords["metadata"]["imganalysis"]["file"]) for _, keywords, _ in layers]
-    assert files == [other, stack_file]
+    assert files == [other, other, stack_file, stack_file]
 
 
 def test_a_thumbnail_beside_the_field_is_left_out(tmp_path: Path) -> None:
@@ -147,8 +182,8 @@ def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
 def test_every_field_of_a_file_has_layers_of_its_own_name(testdata: Path) -> None:
     path = testdata / "formats" / "lif" / "PR2729_frameOrderCombinedScanTypes.lif"
     layers = read_layers(str(path))
-    assert len(layers) == len(list_series(path)) > 1
-    names = [name for _, keywords, _ in layers for name in keywords["name"]]
+    names = [keywords["name"] for _, keywords, _ in layers]
+    assert len(names) >= len(list_series(path)) > 1
     assert len(set(names)) == len(names), "layers of one file can be told apart"
 
 

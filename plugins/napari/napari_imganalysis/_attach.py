@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from psygnal import EmitLoopError
+
 from imganalysis.errors import ImganalysisError
 from napari_imganalysis._session import Session
 
@@ -27,7 +29,7 @@ def session_of(viewer: Any) -> Session:
 
 
 def view_of(viewer: Any) -> FieldView:
-    """What keeps the layers of the session's field in a viewer."""
+    """Give what keeps the layers of the session's field in a viewer."""
     found: FieldView = _of(viewer)[1]
     return found
 
@@ -40,7 +42,7 @@ def _of(viewer: Any) -> tuple[Session, Any]:
         session = Session()
         session.message.connect(show_message)
         _bind_keys(viewer, session)
-        _SESSIONS[viewer] = (session, FieldView(_Weak(viewer), session))
+        _SESSIONS[viewer] = (session, FieldView(_weak(viewer), session))
     return _SESSIONS[viewer]
 
 
@@ -58,8 +60,8 @@ def _bind_keys(viewer: Any, session: Session) -> None:
     viewer.bind_key(PREVIOUS_KEY, lambda _viewer: go(-1), overwrite=True)
 
 
-def _Weak(viewer: Any) -> Any:
-    """A proxy, so that the session does not keep its viewer alive."""
+def _weak(viewer: Any) -> Any:
+    """Make a proxy, so that the session does not keep its viewer alive."""
     import weakref
 
     return weakref.proxy(viewer)
@@ -87,6 +89,10 @@ def told(session: Session) -> Iterator[None]:
         yield
     except ImganalysisError as error:
         session.tell("error", error.message)
+    except EmitLoopError as error:  # what a listener raised comes in this
+        if not isinstance(error.__cause__, ImganalysisError):
+            raise
+        session.tell("error", error.__cause__.message)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         session.tell("error", f"{name}{error.strerror or error}")

@@ -83,7 +83,7 @@ def legend_of(panel: Panel | None) -> Legend:
 
 
 def class_names(cells: pd.DataFrame) -> pd.Series[str]:
-    """What each object is drawn as: its class, or that it is not evaluable, or has no class."""
+    """Name what each object is drawn as: its class, or not evaluable, or not classified."""
     names = cells[t.PHENOTYPE].astype(object).fillna("").replace("", UNCLASSED)
     return names.where(cells[t.EVALUABLE].astype(bool), NOT_EVALUABLE)
 

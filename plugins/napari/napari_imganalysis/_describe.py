@@ -31,7 +31,7 @@ SIGNS = {
 
 
 def swatch(colour: str) -> str:
-    """A square of a colour, on a dark ground so that white ones are seen in a light theme too."""
+    """Draw a square of a colour, on a dark ground so that white ones are seen in a light theme."""
     return f'<span style="background-color:#222222; color:{colour};">&nbsp;&#9632;&nbsp;</span>'
 
 
@@ -67,10 +67,11 @@ def _biopsy_lines(row: Row, opened: Opened) -> list[str]:
             if pd.isna(value):
                 continue
             factor = 1 if fraction.percent else 100
-            low, high = (found.iloc[0].get(f"{fraction.name}_{end}") for end in ("lo", "hi"))
+            low = found.iloc[0].get(f"{fraction.name}_lo", float("nan"))
+            high = found.iloc[0].get(f"{fraction.name}_hi", float("nan"))
             n = found.iloc[0].get(fraction.count)
             text = f"{escape(fraction.name)}: <b>{factor * value:.1f} %</b>"
-            if low is not None and pd.notna(low):
+            if pd.notna(low) and pd.notna(high):
                 text += f" ({factor * low:.1f}\N{EN DASH}{factor * high:.1f}, 95 %)"
             if n is not None and pd.notna(n):
                 text += f" of {int(n)} cells"
@@ -138,7 +139,7 @@ def cell_text(row: pd.Series[Any], field: OpenField, gates: Sequence[Gate] = ())
 def _measures(
     row: pd.Series[Any], columns: Sequence[str], marker: str, gates: Sequence[Gate]
 ) -> str:
-    """The values that a marker is called on, with their gates."""
+    """List the values that a marker is called on, with their gates."""
     texts = []
     place = {name: str(row.get(name, "")) for name in (t.PANEL, t.BATCH, t.ACQUISITION)}
     for column in columns:

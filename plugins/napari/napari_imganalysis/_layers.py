@@ -23,8 +23,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 OURS = "imganalysis"
 """Key of a layer's metadata under which our facts stand."""
 
-SAMPLED = 512
-"""Pixels along Y and X that contrast limits are told from, at most."""
+SAMPLED = 256
+"""Rows of pixels that contrast limits are told from, about."""
 
 
 def scale_of(size: PixelSize, ndim: int) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def features_of(cells: pd.DataFrame, panel: Panel | None, *, ground: bool = Fals
 def cell_points(
     cells: pd.DataFrame, panel: Panel | None, name: str, facts: dict[str, Any]
 ) -> LayerData:
-    """A table of cells as points at their centroids, in um, coloured by class."""
+    """Show a table of cells as points at their centroids, in um, coloured by class."""
     legend = legend_of(panel)
     axes = [t.Z, t.Y, t.X] if cells[t.Z].notna().any() else [t.Y, t.X]
     names = class_names(cells)

@@ -232,16 +232,13 @@ def _shown(viewer: Any) -> bool:
 
 
 def _viewer() -> Any:
-    """The viewer that files are opened in, or None: without napari, or without a viewer."""
-    if "napari" not in sys.modules:
-        return None
-    import napari
-
-    return napari.current_viewer()
+    """Find the viewer that files are opened in, or None: without napari, or without a viewer."""
+    module = sys.modules.get("napari.viewer")  # not loaded: there is none
+    return None if module is None else module.current_viewer()
 
 
 def _scale_bar() -> None:
-    from napari_imganalysis._view import set_scale_bar
+    from napari_imganalysis._versions import set_scale_bar
 
     viewer = _viewer()
     if viewer is not None:

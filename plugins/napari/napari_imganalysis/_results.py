@@ -149,7 +149,7 @@ class Opened:
         return found[turn]
 
     def moved_to(self, root: Path) -> Opened:
-        """The same, with the images under another folder.
+        """Give the same with the images under another folder.
 
         Raises
         ------
@@ -333,7 +333,7 @@ def _unanalysed_row(one: Field, root: Path) -> dict[str, Any]:
 
 def _record(row: pd.Series[Any], path: Path, series: int) -> Field:
     """Record of a field from its row in the table of fields."""
-    text = {
+    text: dict[str, Any] = {
         name: _text(row.get(name, ""))
         for name in ("biopsy", "patient", "lesion", "section", "panel", "batch", "acquisition",
                      "stain", "scene")

@@ -27,18 +27,21 @@ def sample_root() -> Path:
 
 
 def open_sample() -> list[LayerData]:
-    """Open the sample study: in the Study widget where there is a viewer, else its first field."""
+    """Open the sample study: listed in the Study widget where there is a viewer.
+
+    Returns
+    -------
+    list of (array, keywords, "image")
+        Channels of its first field.
+    """
     from napari_imganalysis._attach import PLUGIN, STUDY, session_of, told
     from napari_imganalysis._results import open_unanalysed
 
-    root = sample_root()
-    viewer = _viewer()
-    if viewer is None:
-        opened = open_unanalysed(root)
-        return read_layers(str(opened.image_path(opened.names[0])))
-    viewer.window.add_plugin_dock_widget(PLUGIN, STUDY)
-    session = session_of(viewer)
-    with told(session):
-        opened = session.open(root)
-        session.open_field(opened.names[0])
-    return []
+    root, viewer = sample_root(), _viewer()
+    opened = open_unanalysed(root)
+    if viewer is not None:
+        viewer.window.add_plugin_dock_widget(PLUGIN, STUDY)
+        session = session_of(viewer)
+        with told(session):
+            session.set_opened(opened)
+    return read_layers(str(opened.image_path(opened.names[0])))

@@ -41,9 +41,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from psygnal import Signal
+from psygnal import EmitLoopError, Signal
 
 from imganalysis import tables as t
+from imganalysis.errors import ImganalysisError
 from napari_imganalysis._colours import Legend, counts, legend_of
 from napari_imganalysis._fields import OpenField, load_field
 from napari_imganalysis._results import Opened, open_any
@@ -137,10 +138,22 @@ class Session:
         return self.set_field(load_field(self.opened, name))
 
     def set_field(self, found: OpenField) -> OpenField:
-        """Show a field; what does not fit it is told as messages."""
+        """Show a field; what does not fit it is told as messages.
+
+        Raises
+        ------
+        ImganalysisError
+            Its pixels cannot be read; no field is shown then.
+        """
         self.field = found
         self._shown = replace(self._shown, label=0)
-        self.field_changed.emit(found)
+        try:
+            self.field_changed.emit(found)
+        except EmitLoopError as error:
+            self.close_field()
+            if isinstance(error.__cause__, ImganalysisError):
+                raise error.__cause__ from None
+            raise
         for note in found.notes:
             self.message.emit("warning", note)
         return found

@@ -89,7 +89,7 @@ def _biopsy(row: dict[Any, Any], opened: Opened, children: tuple[Row, ...]) -> R
 
 
 def _fraction(row: dict[Any, Any], opened: Opened) -> str:
-    """The endpoint of a biopsy with its interval, or why there is none."""
+    """Tell the endpoint of a biopsy with its interval, or why there is none."""
     endpoint = opened.endpoint
     if endpoint is None or endpoint.name not in row:
         return ""
@@ -130,7 +130,7 @@ def _field(row: dict[Any, Any], opened: Opened, reviews: Reviews) -> Row:
 
 
 def _share(counts: dict[str, int], opened: Opened) -> str:
-    """What a field adds to the endpoint: an interval belongs to the biopsy."""
+    """Tell what a field adds to the endpoint: an interval belongs to the biopsy."""
     endpoint = opened.endpoint
     if endpoint is None or not set(endpoint.denominator) & set(counts):
         return ""
@@ -140,7 +140,7 @@ def _share(counts: dict[str, int], opened: Opened) -> str:
 
 
 def flags_in(rows: tuple[Row, ...]) -> list[str]:
-    """Flags that occur, each once, in alphabetical order."""
+    """List the flags that occur, each once, in alphabetical order."""
     return sorted({flag for row in rows for one in (row, *row.children) for flag in one.flags})
 
 
@@ -187,7 +187,7 @@ def _fits(parent: Row, row: Row, wanted: list[str]) -> bool:
 
 
 def explained(word: str) -> str:
-    """A flag or reason with what it means."""
+    """Give a flag or reason with what it means."""
     plain = word.rpartition(":")[2].strip()
     meaning = FLAGS.get(plain) or REASONS.get(plain) or ""
     return f"{word}: {meaning}" if meaning else word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,16 @@ from imganalysis import tables as t
 from imganalysis.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from imganalysis.panel import Panel
 
+COMPARE: dict[str, Callable[[NDArray[np.float64], float], NDArray[np.bool_]]] = {
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+    "=": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 TEXTS = (t.PHENOTYPE, t.EXCLUSION, t.REGION, t.WHY)
 _COMPARED = re.compile(r"^\s*(\S+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
 
@@ -69,9 +76,7 @@ def _compared(cells: pd.DataFrame, name: str, sign: str, value: str) -> NDArray[
         except ValueError:
             raise TableError(f"filter: {column} holds numbers, {value!r} is none") from None
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        compare = {"<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
-                   "=": np.equal, "!=": np.not_equal}[sign]  # fmt: skip
-        return np.asarray(compare(numbers, number) & ~np.isnan(numbers), dtype=bool)
+        return COMPARE[sign](numbers, number) & ~np.isnan(numbers)
     if sign not in ("=", "!="):
         raise TableError(f"filter: {column} holds texts; compare it with = or !=")
     same = _text(values).str.casefold() == value.casefold()
@@ -123,7 +128,7 @@ def sort_rows(
 
 
 def shown(value: Any) -> str:
-    """A value as the table shows it: numbers to four digits, empty for missing."""
+    """Give a value as the table shows it: numbers to four digits, empty for missing."""
     if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool | np.bool_):

@@ -114,7 +114,7 @@ class CellModel(QAbstractTableModel):
 
 
 def class_icon(name: str, colour: str, size: int = 12) -> QIcon:
-    """A square of a class's colour, seen on a dark and on a light ground.
+    """Draw a square of a class's colour, seen on a dark and on a light ground.
 
     Only the side of what is not evaluable is drawn, dashed as its outlines are.
     """

@@ -9,10 +9,12 @@ import numpy as np
 from imganalysis import tables as t
 from napari_imganalysis._colours import label_codes
 from napari_imganalysis._layers import OURS, features_of, scale_of, stack_layers
-from napari_imganalysis._outlines import OutlineMap, label_at
+from napari_imganalysis._mouse import Mouse, sides_of
+from napari_imganalysis._outlines import OutlineMap
+from napari_imganalysis._versions import camera_of, set_scale_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -56,8 +58,7 @@ class FieldView:
         session.go_to.connect(self.go_to)
         session.hidden_changed.connect(self._colours)
         viewer.layers.events.removed.connect(self._removed)
-        viewer.mouse_drag_callbacks.append(self._click)
-        viewer.mouse_move_callbacks.append(self._hover)
+        self.mouse = Mouse(viewer, session)
 
     # A field
 
@@ -92,7 +93,7 @@ class FieldView:
 
     def _put(self, kind: str, name: str, data: Any, keywords: dict[str, Any]) -> Any:
         """Make a layer, or show other data in the one of that name."""
-        layer = self.layers.get(name)
+        layer = self.layers.get(name) or self._dropped(name, keywords)
         ndim = data.ndim
         if layer is not None and (layer._type_string != kind or layer.ndim != ndim):
             self.viewer.layers.remove(layer)
@@ -103,12 +104,24 @@ class FieldView:
             layer = self.layers[name] = add(data, **{**options, "name": name})
             return layer
         layer.data = data
-        layer.scale = keywords.get("scale", (1.0,) * ndim)
+        scale = keywords.get("scale", (1.0,) * ndim)
+        if tuple(layer.scale) != scale:  # either has napari draw anew
+            layer.scale = scale
         layer.units = keywords.get("units", ("pixel",) * ndim)
         for key in ("colormap", "contrast_limits", "metadata", "features"):
             if key in keywords:
                 setattr(layer, key, keywords[key])
         return layer
+
+    def _dropped(self, name: str, keywords: dict[str, Any]) -> Any:
+        """Take over a layer of the same channel that was made when the file was dropped."""
+        file = keywords["metadata"].get(OURS, {}).get("file")
+        for layer in self.viewer.layers if file is not None else ():
+            facts = layer.metadata.get(OURS, {})
+            if layer.name == name and facts.get("file") == file:
+                self.layers[name] = layer
+                return layer
+        return None
 
     def _order(self, kept: list[Any]) -> None:
         """Bring our layers into their order, under those of the user."""
@@ -180,7 +193,7 @@ class FieldView:
                 del self.layers[name]
 
     def _layer(self, name: str) -> Any:
-        """A layer of ours; where the user removed it, None, and says so once."""
+        """Find a layer of ours; where the user removed it, None, and says so once."""
         layer, field = self.layers.get(name), self.session.field
         if layer is None and field is not None and field.labels is not None:
             if name not in self._missed:
@@ -288,7 +301,7 @@ class FieldView:
         found = np.nonzero(field.labels == label)
         if not found[0].size:
             return None
-        sides = _sides(field, field.labels.ndim)
+        sides = sides_of(field, field.labels.ndim)
         at = tuple(float(axis.mean()) * side for axis, side in zip(found, sides, strict=True))
         return at, 2 * float(np.sqrt(found[0].size / np.pi)) * sides[-1]
 
@@ -308,61 +321,6 @@ class FieldView:
             camera.zoom = CELL_PIXELS / diameter
         if len(at) == 3 and self.viewer.dims.ndim == 3:
             self.viewer.dims.set_point(0, at[0])
-
-    # The mouse
-
-    def _label_under(self, position: tuple[float, ...]) -> int:
-        field = self.session.field
-        if field is None or field.labels is None:
-            return 0
-        labels = field.labels
-        if len(position) < labels.ndim:
-            return 0
-        sides = _sides(field, labels.ndim)
-        place = position[len(position) - labels.ndim :]
-        return label_at(labels, tuple(p / s for p, s in zip(place, sides, strict=True)))
-
-    def _click(self, viewer: Any, event: Any) -> Iterator[None]:
-        """Choose the cell that is clicked; a drag moves the view as ever."""
-        active = viewer.layers.selection.active
-        busy = active is not None and getattr(active, "mode", "pan_zoom") != "pan_zoom"
-        if busy or event.button != 1 or event.modifiers:
-            return
-        start = np.asarray(event.pos, dtype=float)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.abs(np.asarray(event.pos, dtype=float) - start).max() > 3:
-            return
-        label = self._label_under(tuple(event.position))
-        self.session.select(label)
-        field = self.session.field
-        if label and field is not None and field.cells is not None and field.cell(label) is None:
-            self.session.tell(
-                "warning",
-                f"Object {label} has no row in the table of cells of {field.name}. "
-                "Run the analysis again",
-            )
-
-    def _hover(self, viewer: Any, event: Any) -> None:
-        self.session.hover(self._label_under(tuple(event.position)))
-
-
-def camera_of(viewer: Any) -> Any:
-    """Camera of a viewer; it moved with napari 0.9."""
-    return getattr(viewer, "scene", viewer).camera
-
-
-def set_scale_bar(viewer: Any) -> None:
-    """Switch the scale bar on; its unit is that of the layers."""
-    viewer.scale_bar.visible = True
-    if "unit" in getattr(type(viewer.scale_bar), "model_fields", {}):  # before napari 0.7
-        viewer.scale_bar.unit = "um"
-
-
-def _sides(field: OpenField, ndim: int) -> tuple[float, ...]:
-    """Sides of a pixel along the last axes, as the layers have them."""
-    return tuple(side or 1.0 for side in field.stack.pixel_size.as_tuple()[3 - ndim :])
 
 
 def _line_width(field: OpenField) -> int:
