@@ -101,7 +101,7 @@ def done(widget: Any, qtbot: Any) -> None:
     """Wait until the table has followed."""
     qtbot.waitUntil(lambda: widget._worker is None, timeout=SLOW)
     widget._finish()
-    assert not widget._editor.behind
+    qtbot.waitUntil(lambda: widget._finisher is None and not widget._editor.behind, timeout=SLOW)
 
 
 def test_the_walk_find_the_flagged_field_correct_two_cells_and_run_again(

@@ -166,6 +166,12 @@ def test_nuclei_are_measured_where_they_are_touched_and_the_batch_agrees(
     y, x = free * 0.465
     editor.draw([(x - 3, y - 3), (x + 3, y - 3), (x + 3, y + 3), (x - 3, y + 3)], "missed")
     assert editor.behind, "what takes long is put off"
+    late = editor.finish_job()
+    assert late is not None
+    editor.delete(inner(session)[6])
+    editor.undo()
+    editor.adopt_table(late[0], late[1]())
+    assert editor.behind, "a table that an edit overtook is dropped"
     editor.finish()
     assert not editor.behind and editor.job() is None
     labels = session.field.labels  # type: ignore[union-attr]

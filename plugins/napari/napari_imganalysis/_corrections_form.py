@@ -15,11 +15,13 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from imganalysis.annotations import KINDS
+from napari_imganalysis._edit_rows import HOLDS, LOST
 from napari_imganalysis._leaving import Leaving
 from napari_imganalysis._table_model import class_icon
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_imganalysis._colours import Legend
+    from napari_imganalysis._edit_rows import Row
 
 
+LABELS = Qt.ItemDataRole.UserRole
 LONG_NAME = 17  # letters of a class, from which two do not stand beside each other
 
 
@@ -157,6 +161,21 @@ class CorrectionsForm(Leaving):
         for part in (*self.classes.values(), *self.tools, *self.reviews, self.delete, self.remove,
                      self.why, self.region):  # fmt: skip
             part.setEnabled(able)
+
+    def show_edits(self, rows: Sequence[Row]) -> None:
+        """List edits; what was undone is struck out, what no longer fits is marked."""
+        self.edits.clear()
+        for row in rows:
+            lost = "\N{WARNING SIGN} " if row.state == LOST else ""
+            item = QTreeWidgetItem([lost + row.what, row.why, row.user, row.time])
+            for column in range(4):
+                item.setToolTip(column, row.tip)
+                font = item.font(column)
+                font.setStrikeOut(row.state != HOLDS)
+                font.setItalic(row.state == LOST)
+                item.setFont(column, font)
+            item.setData(0, LABELS, row.labels)
+            self.edits.addTopLevelItem(item)
 
     def show_hint(self, text: str) -> None:
         """Say what the tool that is chosen waits for."""

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QTreeWidgetItem
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
 
 from imganalysis.corrections import OPEN, REVIEWED, TO_LOOK_AT
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.tables import PHENOTYPE, UNRESOLVED
 from napari_imganalysis._attach import session_of, told
-from napari_imganalysis._corrections_form import CorrectionsForm
+from napari_imganalysis._corrections_form import LABELS, CorrectionsForm
 from napari_imganalysis._drawing import LASSO, LINE, POINTS, POLYGON, Drawn, Pen, show_regions
 from napari_imganalysis._edit_keys import CLASS_KEY, DELETE_KEY, REDO_KEY, UNDO_KEY, Keys
-from napari_imganalysis._edit_rows import HOLDS, LOST, rows_of
+from napari_imganalysis._edit_rows import rows_of
 from napari_imganalysis._editing import editor_of
 from napari_imganalysis._review import Reviews
 from napari_imganalysis._view import NUCLEI
@@ -24,9 +24,8 @@ from napari_imganalysis._view import NUCLEI
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FINISH_AFTER = 400  # ms without an edit, after which what was put off is made up for
+FINISH_AFTER = 800  # ms without an edit, after which what was put off is made up for
 MOST_KEYS = 9
-LABELS = Qt.ItemDataRole.UserRole
 
 
 class CorrectionsWidget(CorrectionsForm):
@@ -38,6 +37,7 @@ class CorrectionsWidget(CorrectionsForm):
         self._session = session_of(napari_viewer)
         self._editor = editor_of(self._session)
         self._worker: Any = None
+        self._finisher: Any = None
         self._first = 0  # nucleus that the next one is merged with
         self._pen = Pen(self._viewer, self._tools_off, self)
         self._later = QTimer(self)
@@ -131,20 +131,7 @@ class CorrectionsWidget(CorrectionsForm):
             self.user.setText(editor.user)
         self.show_problem(editor.problem)
         self.log.setToolTip(f"The log: {editor.log or 'none'}")
-        rows = rows_of(editor)
-        self.edits.clear()
-        for row in rows:
-            item = QTreeWidgetItem([row.what, row.why, row.user, row.time])
-            for column in range(4):
-                item.setToolTip(column, row.tip)
-                font = item.font(column)
-                font.setStrikeOut(row.state != HOLDS)
-                font.setItalic(row.state == LOST)
-                item.setFont(column, font)
-            if row.state == LOST:
-                item.setText(0, f"\N{WARNING SIGN} {row.what}")
-            item.setData(0, LABELS, row.labels)
-            self.edits.addTopLevelItem(item)
+        self.show_edits(rows_of(editor))
         core, name = editor.core, editor.name
         able = bool(name) and core is not None
         self.undo.setEnabled(able and core.next_undo(name) is not None)  # type: ignore[union-attr]
@@ -311,9 +298,26 @@ class CorrectionsWidget(CorrectionsForm):
     # What follows
 
     def _finish(self) -> None:
-        with told(self._session):
-            self._editor.finish()
-        self._tell_state()
+        """Make up for what edits put off, in a thread."""
+        job = self._editor.finish_job()
+        if job is None or self._finisher is not None:
+            self._tell_state()
+            return
+        from napari.qt.threading import create_worker
+
+        me, (edition, work) = ref(self), job
+
+        def over(table: Any) -> None:
+            widget = me()
+            if widget is not None:
+                widget._finisher = None
+                with told(widget._session):
+                    widget._editor.adopt_table(edition, table)
+                if widget._editor.finish_job() is not None:
+                    widget._later.start()
+                widget._tell_state()
+
+        self._finisher = create_worker(work, _connect={"returned": over})
 
     def _measure(self) -> None:
         """Measure the field in a thread, so that its table can follow."""
@@ -372,7 +376,7 @@ class CorrectionsWidget(CorrectionsForm):
         ):  # fmt: skip
             signal.disconnect(slot)
 
-    def _go(self, item: QTreeWidgetItem) -> None:
+    def _go(self, item: Any) -> None:
         field = self._session.field
         for label in item.data(0, LABELS):
             if field is not None and field.labels is not None and (field.labels == label).any():

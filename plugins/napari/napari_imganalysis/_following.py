@@ -66,6 +66,8 @@ class Following:
         self._field: _Field | None = None
         self._measuring: Measuring | None = None
         self._stale = False  # it was made with other outlines
+        self._put_off = False  # the table that is shown lacks something
+        self._edition = 0  # counts tables, so that a late one is known for old
         self._turn = 0  # counts fields and outlines, so that a late measurement is known for old
         self._told = False
         self.problem = ""
@@ -146,7 +148,7 @@ class Following:
     def _show(self, field: OpenField | None) -> None:
         """Begin with a field; what edits made of it before is shown."""
         self._field, self._measuring, self._stale = None, None, False
-        self._turn += 1
+        self._turn, self._edition, self._put_off = self._turn + 1, self._edition + 1, False
         opened = self.session.opened
         if field is None or opened is None:
             self.problem = "Open a field of a study's results in the Study widget."
@@ -216,7 +218,7 @@ class Following:
     @property
     def behind(self) -> bool:
         """Whether the table is of nuclei that are no longer, or puts something off."""
-        return self._is_old() or (self._measuring is not None and self._measuring.behind)
+        return self._is_old() or self._put_off
 
     def _is_old(self) -> bool:
         core, replay, field = self._core, self.replay, self._field
@@ -233,8 +235,10 @@ class Following:
         if replay is None or field is None or session.field is None:
             return
         gates = session.opened.gates if session.opened is not None else ()
+        self._edition, self._put_off = self._edition + 1, False
         if self._measuring is not None:
             table = self._measuring.update(replay, gates, hurry=True)
+            self._put_off = self._measuring.behind
         else:
             table = regive_classes(field.found, replay)
         if _same(replay.labels, session.field.labels):
@@ -248,10 +252,23 @@ class Following:
 
     def finish(self) -> None:
         """Make up for what an edit put off; the table is what a run writes then."""
-        replay, session = self.replay, self.session
-        if self._measuring is not None and self._measuring.behind and replay is not None:
-            gates = session.opened.gates if session.opened is not None else ()
-            session.set_cells(self._measuring.finish(replay, gates))
+        job = self.finish_job()
+        if job is not None:
+            self.adopt_table(job[0], job[1]())
+
+    def finish_job(self) -> tuple[int, Callable[[], pd.DataFrame]] | None:
+        """Give what makes up for it, for a thread, with its number; None for nothing to do."""
+        measuring, replay, opened = self._measuring, self.replay, self.session.opened
+        if measuring is None or replay is None or opened is None or not self._put_off:
+            return None
+        gates = opened.gates
+        return self._edition, lambda: measuring.finish(replay, gates)
+
+    def adopt_table(self, edition: int, table: pd.DataFrame) -> None:
+        """Show a table that `finish_job` made; one that an edit overtook is dropped."""
+        if edition == self._edition and self._field is not None:
+            self._put_off = False
+            self.session.set_cells(table)
             self.changed.emit()
 
     def job(self) -> tuple[int, Callable[[], Measuring]] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,7 @@ class Measuring:
     where: Field
     opened: Opened
     traces: dict[str, NDArray[np.float64]]
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def behind(self) -> bool:
@@ -73,13 +75,15 @@ class Measuring:
         hurry
             As in `imganalysis.remeasuring.LiveField.update`.
         """
-        self.live.update(replay.labels, hurry=hurry)
-        return self._table(replay, gates)
+        with self._lock:
+            self.live.update(replay.labels, hurry=hurry)
+            return self._table(replay, gates)
 
     def finish(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
-        """Make up for what was put off."""
-        self.live.finish()
-        return self._table(replay, gates)
+        """Make up for what was put off; may be called in a thread."""
+        with self._lock:
+            self.live.finish()
+            return self._table(replay, gates)
 
     def _table(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
         now = self.live.now
@@ -91,7 +95,7 @@ class Measuring:
 
 
 def measure(
-    opened: Opened, field: OpenField, begun: Begun, outlines: Path | None, replay: Replay
+    opened: Opened, shown: OpenField, begun: Begun, outlines: Path | None, replay: Replay
 ) -> Measuring:
     """Measure a whole field as the batch does, to go on from; takes seconds.
 
@@ -99,7 +103,7 @@ def measure(
     ----------
     opened
         The results that it is of.
-    field
+    shown
         The field.
     begun
         Its nuclei before all edits.
@@ -115,21 +119,21 @@ def measure(
     ImganalysisError
         Its image or outlines cannot be read.
     """
-    where, panel = field.where, field.panel
+    where, panel = shown.where, shown.panel
     if panel is None or opened.folder is None:
-        raise CorrectionsError(f"{field.name}: no panel was found for it; nothing can be measured")
+        raise CorrectionsError(f"{shown.name}: no panel was found for it; nothing can be measured")
     if begun.digest is not None and where.path.is_file() and file_hash(where.path) != begun.digest:
         raise CorrectionsError(
-            f"{where.path}: is another image than the one that was analysed; edits of {field.name} "
+            f"{where.path}: is another image than the one that was analysed; edits of {shown.name} "
             "are kept, but nothing is measured. Put the image back, or run the analysis again",
             reason="other_input",
         )
     path = opened.folder / r.CALIBRATION
     known = read_calibrations(path if path.is_file() else None, opened.panels)
     calibration = next((one for one in known if one.scope == scope_of(where)), None)
-    drawn = drawn_masks(outlines, field.stack, opened.settings.space.annotation_unit)
+    drawn = drawn_masks(outlines, shown.stack, opened.settings.space.annotation_unit)
     live = LiveField(
-        field.stack, panel, opened.settings, replay.labels, section_um=where.section_um,
+        shown.stack, panel, opened.settings, replay.labels, section_um=where.section_um,
         calibration=calibration, drawn=drawn,
     )  # fmt: skip
     return Measuring(live, where, opened, _traces(opened, where, panel))
