@@ -30,6 +30,7 @@ from imganalysis.prepare.calibration import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imganalysis.engine import Stop
     from imganalysis.panel import Panel
     from imganalysis.records import Progress
     from imganalysis.settings import Settings
@@ -56,6 +57,7 @@ def calibrate_study(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> tuple[Calibration, ...]:
     """Calibrate every panel, batch and acquisition of a study by its controls.
 
@@ -71,6 +73,8 @@ def calibrate_study(
         Processes; the result does not depend on it.
     progress
         Called with (step, done, total).
+    stop
+        Asked whether to stop.
 
     Returns
     -------
@@ -97,6 +101,7 @@ def calibrate_study(
             workers=workers,
             lost=lambda task: Looked(task.field, reason="process_died"),
             progress=(lambda d, n: progress("Controls", d, n)) if progress else None,
+            stop=stop,
         )
 
     panels = study.panels

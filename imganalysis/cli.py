@@ -269,7 +269,7 @@ def _run(
         with Progress() as progress:
             result = run_study(
                 opened, out, settings, **files,
-                workers=workers, overwrite=overwrite, progress=progress,
+                workers=workers, overwrite=overwrite, progress=progress, stop=None,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("imganalysis: stopped; nothing was written", err=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
 
-from imganalysis.errors import SettingsError
+from imganalysis.errors import SettingsError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,6 +23,11 @@ GUARD = (
     'if __name__ == "__main__": or give workers=1 (--workers 1)'
 )
 """What to do where a script starts itself again."""
+
+Stop = Callable[[], bool]
+"""Asked now and then whether to stop."""
+
+ASKED_EVERY = 0.1  # seconds
 
 
 def default_workers() -> int:
@@ -45,6 +51,7 @@ def run_tasks(
     workers: int | None = None,
     lost: Callable[[Item], Result],
     progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
 ) -> list[Result]:
     """Run a function on each item, in any order, and give the results in the items' order.
 
@@ -63,6 +70,9 @@ def run_tasks(
         Gives the result of an item whose process died (memory, a crash in a library).
     progress
         Called with (done, total) after each item.
+    stop
+        Asked whether to stop. With it every item runs in a process, one worker or not, so that
+        it can be stopped midway.
 
     Returns
     -------
@@ -74,12 +84,15 @@ def run_tasks(
     SettingsError
         Fewer than one worker; or several, and processes cannot be started, as from a script
         without the guard.
+    StoppedError
+        `stop` said so; the processes were ended.
     """
+    check_stop(stop)
     workers = default_workers() if workers is None else workers
     if workers < 1:
         raise SettingsError(f"workers must be 1 or more, got {workers}")
     total = len(items)
-    if workers == 1 or total <= 1:
+    if stop is None and (workers == 1 or total <= 1):
         results = []
         for number, item in enumerate(items, start=1):
             results.append(function(item))
@@ -88,18 +101,32 @@ def run_tasks(
         return results
     if multiprocessing.parent_process() is not None:
         raise SettingsError(f"processes cannot be started from one of them: {GUARD}")
+    if not items:
+        return []
     found: dict[int, Result] = {}
-    _pool(function, items, list(range(total)), min(workers, total), found, progress)
+    _pool(function, items, list(range(total)), min(workers, total), found, progress, stop)
     if not found and not _can_start():
         raise SettingsError(f"processes end before they do anything: {GUARD}")
     # A dead process takes its neighbours' tasks along. Each one left runs again, alone.
     for index in range(total):
         if index not in found:
-            _pool(function, items, [index], 1, found, None)
+            _pool(function, items, [index], 1, found, None, stop)
             found.setdefault(index, lost(items[index]))
             if progress:
                 progress(len(found), total)
     return [found[index] for index in range(total)]
+
+
+def check_stop(stop: Stop | None) -> None:
+    """Stop here if that is wanted.
+
+    Raises
+    ------
+    StoppedError
+        `stop` says so.
+    """
+    if stop is not None and stop():
+        raise StoppedError("stopped; nothing was written")
 
 
 def _can_start() -> bool:
@@ -120,6 +147,7 @@ def _pool(
     workers: int,
     found: dict[int, Result],
     progress: Callable[[int, int], None] | None,
+    stop: Stop | None = None,
 ) -> None:
     # Forking a process that runs threads of numerical libraries can hang: start fresh ones.
     # Only the parent heeds Ctrl-C, and ends the others.
@@ -133,15 +161,20 @@ def _pool(
     ) as pool:
         futures = {pool.submit(function, items[index]): index for index in indices}
         try:
-            for future in as_completed(futures):
-                found[futures[future]] = future.result()
-                if progress:
-                    progress(len(found), len(items))
+            left = set(futures)
+            while left:
+                check_stop(stop)
+                done, left = wait(left, ASKED_EVERY if stop else None, FIRST_COMPLETED)
+                for future in done:
+                    found[futures[future]] = future.result()
+                    if progress:
+                        progress(len(found), len(items))
         except BrokenProcessPool:
             return
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 if child not in foreign:
                     child.terminate()
+            # Only when they have ended can what they wrote be taken away.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -22,6 +22,7 @@ catch it, and each says who can mend it::
     │   ├── PixelSizeError                 unknown, or no microscope's
     │   ├── ChannelError (LookupError)     a channel of the panel is not in the file
     │   └── PixelDataError                 black, NaN, or too small
+    ├── StoppedError (RuntimeError)        nobody: the caller asked to stop
     ├── OutputError (OSError)              the machine: a result that cannot be written
     └── MissingLibraryError (ImportError)  the machine: an optional library
 
@@ -156,6 +157,12 @@ class PixelDataError(ImageError):
     """The pixels cannot be measured: black, NaN, or too few. The file is at fault."""
 
     reason = "pixel_data"
+
+
+class StoppedError(ImganalysisError, RuntimeError):
+    """The caller asked to stop, and what was begun is undone. Nothing to mend."""
+
+    reason = "stopped"
 
 
 class OutputError(ImganalysisError, OSError):

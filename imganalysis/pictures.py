@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from imganalysis.engine import Stop
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.settings import Settings
@@ -48,8 +49,9 @@ def draw_fields(
     *,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
 ) -> list[str]:
-    """Draw overlays and quality sheets; gives what could not be drawn."""
+    """Draw overlays and quality sheets; gives what could not be drawn. `stop` as in `run_tasks`."""
     if not any(p.settings.output.overlays or p.settings.output.quality for p in pictures):
         return []
     said = run_tasks(
@@ -58,6 +60,7 @@ def draw_fields(
         workers=workers,
         lost=lambda picture: f"{picture.field.name}: the process died",
         progress=progress,
+        stop=stop,
     )
     return [text for text in said if text]
 

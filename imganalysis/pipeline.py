@@ -21,7 +21,7 @@ from imganalysis.classify.gates_file import write_gates
 from imganalysis.classify.learned import flag_learned
 from imganalysis.control_fields import UNMEASURED, control_picture
 from imganalysis.death import with_numbers
-from imganalysis.engine import run_tasks, threads_each
+from imganalysis.engine import check_stop, run_tasks, threads_each
 from imganalysis.errors import ImganalysisError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.learned import Learned
+    from imganalysis.engine import Stop
     from imganalysis.study import Study
 
 
@@ -234,6 +235,7 @@ def run_study(
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> StudyResult:
     """Analyse a study and write its results.
 
@@ -259,6 +261,8 @@ def run_study(
         Whether earlier results in `out` may be replaced.
     progress
         Called with (step, done, total).
+    stop
+        Asked now and then whether to stop; nothing is written then.
 
     Raises
     ------
@@ -278,6 +282,8 @@ def run_study(
         than it says, or the dyes of a panel cannot be told apart.
     CorrectionsError
         The log of corrections is damaged, or of another study.
+    StoppedError
+        `stop` said so.
     """
     settings = settings or Settings()
     say = progress or (lambda step, done, total: None)
@@ -296,7 +302,9 @@ def run_study(
     inputs = inputs_of(study, settings)
     with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
         fields = [f for f in study.fields if not f.problem]
-        found = calibrate_study(study, settings, given.calibrations, workers=workers, progress=say)
+        found = calibrate_study(
+            study, settings, given.calibrations, workers=workers, progress=say, stop=stop
+        )
         by_scope = {calibration.scope: calibration for calibration in found}
         threads = threads_each(workers, len(fields))
         tasks = [
@@ -312,9 +320,11 @@ def run_study(
             workers=workers,
             lost=_died,
             progress=lambda done, total: say("Fields", done, total),
+            stop=stop,
         )
         results = flag_focus(results)
         result = analyse_study(study, results, settings, given.gates, given.classifier, corrections)
+        check_stop(stop)
         write_tables(
             folder,
             biopsies=result.biopsies,
@@ -340,6 +350,7 @@ def run_study(
             ],
             workers=workers,
             progress=lambda done, total: say("Pictures", done, total),
+            stop=stop,
         )  # fmt: skip
         write_json(
             folder / RUN_NAME,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imganalysis.engine import run_tasks
-from imganalysis.errors import SettingsError
+from imganalysis.errors import SettingsError, StoppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +112,33 @@ def test_processes_start_no_processes() -> None:
     assert multiprocessing.parent_process() is None
     results = run_tasks(nested, [1, 2], workers=2, lost=str)
     assert all(text.startswith("refused: processes cannot be started") for text in results)
+
+
+def one_is_long(number: int) -> int:
+    time.sleep(20.0 if number == 1 else 0.0)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_is_stopped_midway_and_its_process_ended(workers: int) -> None:
+    before, done = set(multiprocessing.active_children()), []
+    started = time.monotonic()
+    with pytest.raises(StoppedError, match="nothing was written"):
+        run_tasks(
+            one_is_long,
+            range(4),
+            workers=workers,
+            lost=minus,
+            progress=lambda n, _: done.append(n),
+            stop=lambda: bool(done),
+        )
+    assert time.monotonic() - started < 15, "it does not wait for the long one"
+    assert set(multiprocessing.active_children()) <= before
+
+
+def test_without_a_wish_to_stop_the_results_are_the_same() -> None:
+    results = run_tasks(slow_first, range(5), workers=1, lost=minus, stop=lambda: False)
+    assert results == [0, 1, 4, 9, 16]
+    assert run_tasks(minus, [], lost=minus, stop=lambda: False) == []
+    with pytest.raises(StoppedError):
+        run_tasks(minus, [], lost=minus, stop=lambda: True)

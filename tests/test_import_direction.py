@@ -31,8 +31,8 @@ PIPELINE = frozenset(
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
     "gating gate_review gate_changes moving held corrected_cells learning "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring remeasured compartments _windows cohorting cohort_results agreeing powering "
-    "given".split()
+    "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
+    "powering given".split()
 )
 READING = frozenset({"io"})
 

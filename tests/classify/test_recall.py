@@ -93,7 +93,9 @@ def test_light_of_neighbours_is_minded() -> None:
     alone = cells[column].to_numpy() * 0.5
     plain = call_cells(cells, panel, gates, 0.15)[t.call_column(marker)]
     without = call_cells(cells.assign(**{column: alone}), panel, gates, 0.15)[t.call_column(marker)]
-    guarded = plain.mask((plain == t.POSITIVE) & (without != t.POSITIVE), t.INDETERMINATE)
+    lower = (plain == t.POSITIVE) & (without != t.POSITIVE)
+    lower |= (plain == t.INDETERMINATE) & (without == t.NEGATIVE)
+    guarded = plain.mask(lower, without)
     called = cells.join(call_cells(cells, panel, gates, 0.15)).assign(
         **{t.call_column(marker): guarded}
     )
