@@ -78,7 +78,7 @@ def timed(act: Callable[[float], Any], times: int) -> tuple[float, float]:
 def measure(n: int, times: int) -> dict[str, tuple[float, float]]:
     """Measure what a gate that is moved costs."""
     from napari_imganalysis._colours import legend_of
-    from napari_imganalysis._gates_model import FieldCalls
+    from napari_imganalysis._field_calls import FieldCalls
     from napari_imganalysis._outlines import OutlineMap
 
     held, gates, cells = made(n)

@@ -180,7 +180,8 @@ def _check(folder: Path, found: HeldResults) -> None:
             raise StudyError(
                 f"{folder}: its cells give {column} {here[at]:.6g} for {again.index[at]}, but "
                 f"{BIOPSIES} says {there[at]:.6g}; gates cannot be moved on them. Were files "
-                "replaced, or classes given by a model? Run the analysis again, without a model"
+                "replaced, is it of another build, or did a model give classes? Run the analysis "
+                "again, without a model"
             )
 
 

@@ -14,30 +14,27 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QPushButton,
     QSizePolicy,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from imganalysis.results import RUN, user_name
 from napari_imganalysis._attach import session_of, told
+from napari_imganalysis._field_calls import FieldCalls
+from napari_imganalysis._gate_numbers import IN_VIEW, NumbersTree
 from napari_imganalysis._gate_plot import GatePlot, Plot
 from napari_imganalysis._gate_words import change_text, gate_text, hint_text, reach_text
-from napari_imganalysis._gates_model import FieldCalls, GatesModel
+from napari_imganalysis._gates_model import GatesModel
 
 if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.moving import Moved
     from napari_imganalysis._gates_model import Number
     from napari_imganalysis._session import Session
-
-COLUMNS = ("", "Run", "Now")
 
 _MODELS: WeakKeyDictionary[Session, dict[tuple[str, int], GatesModel]] = WeakKeyDictionary()
 """What was moved and not saved outlives the widget, and other results that are opened."""
@@ -103,15 +100,7 @@ class GatesWidget(QWidget):
                 shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
                 shortcut.activated.connect(act)
         self.reach, self.origin, self.hint = _words(), _words(), _words()
-        self.numbers = QTreeWidget()
-        self.numbers.setColumnCount(len(COLUMNS))
-        self.numbers.setHeaderLabels(COLUMNS)
-        self.numbers.headerItem().setToolTip(1, "As in biopsies.csv, with the gates of the run")
-        self.numbers.headerItem().setToolTip(2, "With the gates as they are now")
-        self.numbers.setIndentation(10)
-        self.numbers.setRootIsDecorated(False)
-        self.numbers.setMinimumHeight(110)
-        self.numbers.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.numbers = NumbersTree()
         self.user, self.reason = QLineEdit(user_name()), QLineEdit()
         self.user.setToolTip("Your name, for the record")
         self.user.setMaximumWidth(110)
@@ -313,7 +302,7 @@ class GatesWidget(QWidget):
             self.plot.show_plot(
                 Plot(*model.values(self._at), rungs, unit), gate.value, self._band(gate)
             )
-        self._fill_numbers()
+        self.numbers.fill(self._groups())
         self._show_value()
 
     def _band(self, gate: Gate) -> tuple[float, float]:
@@ -342,9 +331,7 @@ class GatesWidget(QWidget):
         text, tip = gate_text(model, self._at)
         self.origin.setText(text)
         self.origin.setToolTip(tip)
-        self._update_numbers()
-
-    # Numbers
+        self.numbers.follow(self._groups())
 
     def _groups(self) -> list[tuple[str, list[Number]]]:
         model, field = self.model, self._session.field
@@ -352,34 +339,8 @@ class GatesWidget(QWidget):
             return []
         biopsy = field.where.biopsy if field is not None else ""
         mine = model.numbers(biopsy)
-        groups = [(f"{biopsy}, in view", mine)] if mine else []
+        groups = [(f"{biopsy}{IN_VIEW}", mine)] if mine else []
         return [*groups, ("The endpoint in the batch", model.endpoints())]
-
-    def _fill_numbers(self) -> None:
-        self.numbers.clear()
-        for title, rows in self._groups():
-            top = QTreeWidgetItem([title])
-            self.numbers.addTopLevelItem(top)
-            top.setFirstColumnSpanned(True)
-            for row in rows:
-                name = row.fraction if title.endswith("in view") else row.biopsy
-                top.addChild(QTreeWidgetItem([name, row.before, row.now]))
-        self.numbers.expandAll()
-        for column in range(len(COLUMNS) - 1):
-            self.numbers.resizeColumnToContents(column)
-
-    def _update_numbers(self) -> None:
-        for i, (_, rows) in enumerate(self._groups()):
-            top = self.numbers.topLevelItem(i)
-            for k, row in enumerate(rows):
-                item = top.child(k)
-                item.setText(2, row.now)
-                font = item.font(2)
-                font.setBold(row.changed)
-                item.setFont(2, font)
-                for column, text, n in ((1, row.before, row.n_before), (2, row.now, row.n_now)):
-                    told = f"{row.fraction} of {row.biopsy}: {text}"
-                    item.setToolTip(column, f"{told} of {n} cells" if n else told)
 
     # Saving
 
