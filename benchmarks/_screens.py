@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def _corrections(viewer: Any, widgets: dict[str, Any]) -> None:
     cells = session.cells
     good = cells[cells["evaluable"]]
     tumour = good[good["phenotype"] == "tumour_vital"]["label"].tolist()
-    editor.change_class(tumour[3], "tumour_apoptotic", "condensed, bright TUNEL")
+    editor.change_class(tumour[3], "tumour_apoptotic", "condensed, bright caspase-3")
     editor.change_class(tumour[7], "non_tumour", "stroma")
     editor.delete(tumour[11], "debris")
     editor.undo()
@@ -68,9 +69,36 @@ def _train(viewer: Any, widgets: dict[str, Any]) -> None:
     editor.review("reviewed")
 
 
+def _analyse(viewer: Any, widgets: dict[str, Any]) -> None:
+    analyse = widgets["Analyse"]
+    analyse.out.setText("results_guard_6")
+    for group in (("segmentation",), ("measuring",)):
+        analyse.form.sections[group].head.setChecked(True)
+    analyse.form.rows[("measuring", "guard_um")].editor.setText("6")
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+def _blind(viewer: Any, widgets: dict[str, Any]) -> None:
+    blind, session = widgets["Blind counting"], _session(viewer)
+    blind.reader.setText("Dr. Ann")
+    blind.folder.setText(str(Path(_scratch().name) / viewer.theme))
+    blind.n.setValue(2)
+    blind.seed.setValue(4)
+    blind.start()
+    view = blind.view
+    cells = session.opened.cells(view.field)
+    for row in cells[cells["evaluable"]].iloc[::5].itertuples():
+        view.choose(row.phenotype)
+        view.click(row.centroid_y_um, row.centroid_x_um)
+
+
 SCENES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "Study": _study, "Cells": _cells, "Gallery": _gallery, "Corrections": _corrections,
-    "Train": _train,
+    "Train": _train, "Analyse": _analyse, "Blind counting": _blind,
 }  # fmt: skip
 """Widget -> what is shown in it."""
 
@@ -107,7 +135,7 @@ def make(results: Path, out: Path, wanted: Sequence[str], field: str = FIELD) ->
             docks[name].raise_()
             SCENES[name](viewer, widgets)
             _wait(QApplication)
-            path = out / f"napari-{name.lower()}-{theme}.png"
+            path = out / f"napari-{name.lower().replace(' ', '-')}-{theme}.png"
             _save(viewer.window.screenshot(canvas_only=False, flash=False), path)
             made.append(path)
         viewer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imganalysis.errors import GatesError
-from imganalysis.settings import Settings
+from imganalysis.settings import Settings, read_settings
 from imganalysis.tables import read_csv
 
 if TYPE_CHECKING:
@@ -154,6 +155,21 @@ def test_the_form_is_searched_reset_loaded_and_told_of_a_wrong_file(
     analyse.save(path / "below.yaml")
     assert messages[-1][0] == "error"
 
+    # The command line that does the same; a settings file there is not replaced.
+    from qtpy.QtWidgets import QApplication
+
+    analyse.out.setText(str(tmp_path / "out"))
+    analyse.copy_button.click()
+    root, kept = session.opened.root, tmp_path / "out_settings.yaml"
+    assert QApplication.clipboard().text() == shlex.join(
+        ["imganalysis", "run", str(root), "--out", str(tmp_path / "out"), "--settings", str(kept)]
+    )
+    assert read_settings(kept) == {"measuring": {"guard_um": 3.0}}
+    kept.write_text("space: {}\n")
+    analyse.copy_button.click()
+    assert "there already with other settings" in messages[-1][1]
+    assert kept.read_text() == "space: {}\n"
+
     # A panel of one's own must be named, or the run would be another one.
     own = session.opened.panels["apoptosis"].model_copy(update={"title": "mine"})
     import dataclasses
@@ -261,7 +277,7 @@ def test_it_is_stopped_and_what_goes_wrong_is_told(
     assert "cannot be written" in messages[-1][1]
 
     # A mistake of the user's found in the worker; and one that nobody foresaw.
-    analyse.files["gates"].setText(str(images / "nothing.json"))
+    analyse.files.edits["gates"].setText(str(images / "nothing.json"))
     analyse.run()
     finished(analyse, qtbot)
     assert messages[-1][0] == "error"

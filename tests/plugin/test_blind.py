@@ -130,6 +130,14 @@ def test_clicks_become_the_table_that_agree_reads(
                 press(viewer, str(reading.classes.index(kind) + 1))
             assert blind.buttons[kind].isChecked()
             click(viewer, row.centroid_y_um, row.centroid_x_um)
+        if turn == 1:
+            blind.back_button.click()
+            assert blind.view.field == reading.order[0], "the field before, with its marks"
+            assert len(viewer.layers["marks"].data) == len(
+                blind.view.reading.marks[reading.order[0]]
+            )
+            blind.done_button.click()
+            assert blind.view.field == field
         kept = json.loads(stem.with_suffix(".json").read_text())
         assert len(kept["marks"][field]) == len(cells), "after every click"
         marks = viewer.layers["marks"]

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QTabWidget,
     QTreeWidget,
     QTreeWidgetItem,
@@ -26,11 +25,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from imganalysis.errors import ImganalysisError, OutputError, StoppedError, StudyError
+from imganalysis.errors import StoppedError, StudyError
 from napari_imganalysis._attach import session_of, told
+from napari_imganalysis._files_page import FilesPage
 from napari_imganalysis._form import Form
 from napari_imganalysis._form_widget import FormWidget
-from napari_imganalysis._job import FILES, PART, Job, check_panels, holds_results
+from napari_imganalysis._job import (
+    PART,
+    Job,
+    check_panels,
+    error_text,
+    holds_results,
+    is_unforeseen,
+)
 from napari_imganalysis._worker import RunWorker, ender
 
 if TYPE_CHECKING:
@@ -105,7 +112,8 @@ class AnalyseWidget(QWidget):
         inside.addLayout(buttons)
         tabs = QTabWidget()
         tabs.addTab(settings, "Settings")
-        tabs.addTab(self._files(), "Files")
+        self.files = FilesPage()
+        tabs.addTab(self.files, "Files")
         self.run_button = _button("Run", self.run)
         self.cancel_button = _button("Stop", self.cancel, "End the run; nothing is written")
         self.copy_button = _button("Copy command", self._copy,
@@ -125,35 +133,11 @@ class AnalyseWidget(QWidget):
         layout.addWidget(self.bar)
         layout.addWidget(self.status)
 
-    def _files(self) -> QWidget:
-        """Files that may be given beside the images, and how many processes work."""
-        page = QWidget()
-        rows = QFormLayout(page)
-        self.panels = QLineEdit()
-        self.panels.setPlaceholderText("all built-in panels")
-        self.panels.setToolTip("Panel files or built-in names, separated by ;")
-        rows.addRow("Panels", _with_button(self.panels, lambda: self._ask_file(self.panels, True)))
-        self.files: dict[str, QLineEdit] = {}
-        for name, tip in FILES.items():
-            edit = self.files[name] = QLineEdit()
-            edit.setPlaceholderText("none")
-            edit.setToolTip(tip)
-            rows.addRow(name.capitalize(), _with_button(edit, self._asker(edit)))
-        self.workers = QSpinBox()
-        self.workers.setRange(0, 999)
-        self.workers.setSpecialValueText("all processors")
-        self.workers.setToolTip("The results do not depend on it; fewer need less memory")
-        rows.addRow("Processes", self.workers)
-        return page
-
-    def _asker(self, edit: QLineEdit) -> Any:
-        return lambda: self._ask_file(edit)
-
     # What is opened
 
     def _opened(self, opened: Opened | None) -> None:
         self.where.setText("Nothing opened: use the Study widget" if opened is None
-                           else str(opened.root))  # fmt: skip
+                           else f"{opened.root.parent.name}/{opened.root.name}")  # fmt: skip
         self.where.setToolTip("" if opened is None else str(opened.root))
         if opened is not None and opened.analysed:
             form = Form()
@@ -256,11 +240,6 @@ class AnalyseWidget(QWidget):
         if path:
             self.out.setText(path)
 
-    def _ask_file(self, edit: QLineEdit, several: bool = False) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "File")
-        if paths:
-            edit.setText(";".join(paths if several else paths[:1]))
-
     # The run
 
     def job(self, overwrite: bool = False) -> Job:
@@ -275,12 +254,10 @@ class AnalyseWidget(QWidget):
         missing = self._missing()
         if missing or opened is None:
             raise StudyError(missing)
-        panels = tuple(one.strip() for one in self.panels.text().split(";") if one.strip())
-        check_panels(opened, panels)
-        files = {name: Path(e.text().strip()) for name, e in self.files.items() if e.text().strip()}
+        check_panels(opened, self.files.panels)
         out = Path(self.out.text().strip()).expanduser()
-        return Job(opened.root, out, self.form.form.settings(), self.chosen(), panels, files,
-                   self.workers.value() or None, overwrite)  # fmt: skip
+        return Job(opened.root, out, self.form.form.settings(), self.chosen(), self.files.panels,
+                   self.files.files, self.files.workers, overwrite)  # fmt: skip
 
     def run(self) -> None:
         """Start; asks first where earlier results would be replaced."""
@@ -352,18 +329,12 @@ class AnalyseWidget(QWidget):
             self.status.setText("Stopped; nothing was written")
             self._session.tell("info", "The run was stopped; nothing was written")
             return
-        text = error.message if isinstance(error, ImganalysisError) else str(error)
-        if isinstance(error, OutputError):
-            text = text.replace("--out names a folder", "Results names a folder")
-        if isinstance(error, MemoryError):
-            text = "Out of memory; set fewer processes under Files"
-        elif not isinstance(error, ImganalysisError | OSError):
-            text = f"{type(error).__name__}: {error}; please report this"
+        if is_unforeseen(error):
             from napari.utils.notifications import notification_manager
 
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self.status.setText("Failed; nothing was written")
-        self._session.tell("error", text)
+        self._session.tell("error", error_text(error))
 
     def _done(self, worker: RunWorker) -> None:
         result, out = worker.result, worker.job.out
@@ -384,7 +355,7 @@ class AnalyseWidget(QWidget):
             path = None
             if self.form.form.values():
                 path = job.out.with_name(f"{job.out.name}_settings.yaml")
-                self.form.form.save(path)
+                self.form.form.save(path, replace=False)
             text = job.command(path)
             QApplication.clipboard().setText(text)
             self._session.tell("info", f"Copied: {text}")
@@ -395,15 +366,6 @@ def _button(text: str, do: Any, tip: str = "") -> QPushButton:
     button.setToolTip(tip)
     button.clicked.connect(lambda: do())
     return button
-
-
-def _with_button(edit: QLineEdit, do: Any) -> QWidget:
-    widget = QWidget()
-    layout = QHBoxLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(edit, 1)
-    layout.addWidget(_button("...", do))
-    return widget
 
 
 def _checkable(item: QTreeWidgetItem) -> QTreeWidgetItem:

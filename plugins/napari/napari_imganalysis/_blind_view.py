@@ -166,6 +166,8 @@ class BlindView:
         self._draw()
         if self.viewer.dims.ndim == 3:
             self.viewer.dims.set_current_step(0, stack.shape[1] // 2)
+        # No layer is active, whose own keys the status bar would advise.
+        self.viewer.layers.selection.active = None
         self.viewer.reset_view()
         set_scale_bar(self.viewer)
 
@@ -237,6 +239,16 @@ class BlindView:
         """Call the field done and show the next."""
         if self.reading is not None and self.field:
             if self._keep(self.reading.finish(self.field)):
+                self._next()
+
+    def back(self) -> None:
+        """Open the field before again."""
+        if self.reading is None:
+            return
+        done = [name for name in self.reading.order if name in self.reading.done]
+        if done:
+            marks = self.reading.marks.get(done[-1], ())
+            if self._keep(self.reading.with_marks(done[-1], marks)):
                 self._next()
 
     def _change(self, reading: c.Reading) -> None:

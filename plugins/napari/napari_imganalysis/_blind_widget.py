@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,9 @@ class BlindWidget(QWidget):
         self.progress = QProgressBar()
         self.classes = QVBoxLayout()
         self.classes.setSpacing(2)
+        self.back_button = QPushButton("Back")
+        self.back_button.setToolTip("The field before, again")
+        self.back_button.clicked.connect(self.view.back)
         self.undo_button = QPushButton("Undo")
         self.undo_button.clicked.connect(self.view.undo)
         self.done_button = QPushButton("Field done, next")
@@ -139,7 +143,7 @@ class BlindWidget(QWidget):
         help_.setWordWrap(True)
         second.addWidget(self.progress)
         second.addLayout(self.classes)
-        second.addLayout(_row(self.undo_button, self.done_button))
+        second.addLayout(_row(self.back_button, self.undo_button, self.done_button))
         second.addWidget(help_)
         second.addWidget(self.leave_button)
         layout = QVBoxLayout(self)
@@ -200,11 +204,12 @@ class BlindWidget(QWidget):
         elif ready and self._path().is_file():
             with told(self._session):
                 reading = c.load(self._latest())
-                left, n = len(reading.open_fields), len(reading.order)
+                done, n = len(reading.done), len(reading.order)
+                left = n - done  # those that could not be shown are tried again
                 begin = "Go on" if left else "Begin"
                 turn = "" if reading.number == 1 else f"Reading {reading.number}: "
-                text = f"{turn}{n - left} of {n} fields are done; seed {reading.seed}"
-                again, ready = not left, bool(left)
+                text = f"{turn}{done} of {n} fields are done; seed {reading.seed}"
+                again, ready = not reading.open_fields and bool(done), bool(left)
         self.state.setText(text)
         self.start_button.setText(begin)
         self.start_button.setEnabled(ready)
@@ -230,6 +235,7 @@ class BlindWidget(QWidget):
                 path = self._latest()
                 reading = c.load(path)
                 c.check_fits(reading, opened, path)
+                reading = replace(reading, left_out={})
             else:
                 reading = c.begin(
                     opened, opened.panels[self.panel.currentText()], self.reader.text(),
@@ -317,6 +323,7 @@ class BlindWidget(QWidget):
             button.setText(f"{keys.get(kind, ' ')}   {glyph}  {name}   {counts[kind]}")
             button.setChecked(kind == self.view.kind)
         n, left = len(reading.order), len(reading.open_fields)
+        self.back_button.setEnabled(bool(reading.done))
         self.progress.setRange(0, n)
         self.progress.setValue(n - left)
         self.progress.setFormat(f"Field {n - left + 1} of {n}: {sum(counts.values())} cells")

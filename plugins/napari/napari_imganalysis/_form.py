@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from imganalysis.errors import SettingsError
+from imganalysis.errors import OutputError, SettingsError
 from imganalysis.methods import BUILT_IN, DEFAULT, added_methods, load_added
 from imganalysis.settings import Settings, parse_settings, read_settings
 from imganalysis.tables import write_atomic
@@ -288,18 +288,30 @@ class Form:
             fresh.set(item.place, shown(value))
         self.__dict__.update(fresh.__dict__)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, replace: bool = True) -> None:
         """Write a settings file with what is not the default.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        replace
+            Whether a file with other settings may be replaced.
 
         Raises
         ------
         SettingsError
             A value is none that it may have; nothing is written.
         OutputError
-            The file cannot be written.
+            The file cannot be written, or holds something else and must stay.
         """
         self.settings()
         text = yaml.safe_dump(self.values(), sort_keys=False, allow_unicode=True)
+        if not replace and path.exists() and path.read_bytes() != text.encode():
+            raise OutputError(
+                f"{path}: there already with other settings, which are not replaced; move it "
+                "away, or choose another folder for the results"
+            )
         write_atomic(path, lambda temporary: _write(temporary, text))
 
 

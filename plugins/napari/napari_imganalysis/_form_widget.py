@@ -173,8 +173,8 @@ class Section(QWidget):
         self.grid = QGridLayout(self.body)
         self.grid.setContentsMargins(14, 2, 0, 6)
         self.grid.setVerticalSpacing(3)
-        self.grid.setColumnStretch(1, 1)
-        self.grid.setColumnMinimumWidth(0, 150)
+        self.grid.setColumnStretch(0, 3)
+        self.grid.setColumnStretch(1, 2)
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.note.setStyleSheet(f"color: {WRONG};")
@@ -224,6 +224,7 @@ class Row(QObject):
         super().__init__(parent)
         self.item = item
         self.label = QLabel(item.title)
+        self.label.setWordWrap(True)
         self.unit = QLabel(item.unit)
         self.note = QLabel()
         self.note.setWordWrap(True)
@@ -246,6 +247,7 @@ class Row(QObject):
             self.editor.setPlaceholderText(item.default or ("needed" if item.required else ""))
             self.editor.textChanged.connect(self._send)
         self.editor.setMinimumWidth(60)
+        self.editor.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for widget in (self.label, self.editor):
             widget.setToolTip(tip)
         self.editor.setAccessibleName(f"{item.title} {item.unit}".strip())

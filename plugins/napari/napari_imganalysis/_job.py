@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imganalysis.errors import StudyError
+from imganalysis.errors import ImganalysisError, StudyError
 from imganalysis.opening import open_study
 from imganalysis.panel import builtin_panels, load_panel
 from imganalysis.pipeline import run_study
@@ -165,3 +165,22 @@ def holds_results(out: Path) -> bool:
     """
     check_target(out, overwrite=True)
     return out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir())
+
+
+def is_unforeseen(error: BaseException) -> bool:
+    """Whether an error is none that a user can mend, so that its traceback is wanted."""
+    return not isinstance(error, ImganalysisError | OSError | MemoryError)
+
+
+def error_text(error: BaseException) -> str:
+    """Say for a user what stopped a run, in the words of the widget."""
+    if isinstance(error, ImganalysisError):
+        return error.message.replace("give --overwrite", "say yes to replacing").replace(
+            "--out", "Results"
+        )
+    if isinstance(error, MemoryError):
+        return "Out of memory; set fewer processes under Files"
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}"
+    return f"{type(error).__name__}: {error}; please report this"
