@@ -45,6 +45,9 @@ class NumbersTree(QTreeWidget):
         self.expandAll()
         for column in range(len(COLUMNS) - 1):
             self.resizeColumnToContents(column)
+        # A long reason must not push what follows the gate out of sight; the tooltip has it whole.
+        most = self.fontMetrics().horizontalAdvance("99.9 % (99.9-99.9)") + 12
+        self.setColumnWidth(1, min(self.columnWidth(1), most))
 
     def follow(self, groups: Groups) -> None:
         """Show other numbers of the same biopsies."""
