@@ -41,6 +41,34 @@ def _gallery(viewer: Any, widgets: dict[str, Any]) -> None:
     gallery.list.setCurrentRow(1)
 
 
+def _corrections(viewer: Any, widgets: dict[str, Any]) -> None:
+    session, widget = _session(viewer), widgets["Corrections"]
+    editor = widget._editor
+    # Kept beside the pictures' own results, never in the study that is shown.
+    editor.keep_log(Path(tempfile.mkdtemp()))
+    editor.set_user("A. Reader")
+    cells = session.cells
+    good = cells[cells["evaluable"]]
+    tumour = good[good["phenotype"] == "tumour_vital"]["label"].tolist()
+    editor.change_class(tumour[3], "tumour_apoptotic", "condensed, bright caspase-3")
+    editor.change_class(tumour[7], "non_tumour", "stroma")
+    editor.delete(tumour[11], "debris")
+    editor.undo()
+    session.select(tumour[3], go=True)
+    viewer.scene.camera.zoom = 6.0
+
+
+def _train(viewer: Any, widgets: dict[str, Any]) -> None:
+    editor = widgets["Train"]._editor
+    editor.keep_log(Path(tempfile.mkdtemp()))
+    editor.set_user("A. Reader")
+    cells = _session(viewer).cells
+    vital = cells[cells["evaluable"] & (cells["phenotype"] == "tumour_vital")]
+    for label in vital["label"].tolist()[:6]:
+        editor.change_class(label, "tumour_apoptotic" if label % 2 else "non_tumour")
+    editor.review("reviewed")
+
+
 def _analyse(viewer: Any, widgets: dict[str, Any]) -> None:
     analyse = widgets["Analyse"]
     analyse.out.setText("results_guard_6")
@@ -69,8 +97,8 @@ def _blind(viewer: Any, widgets: dict[str, Any]) -> None:
 
 
 SCENES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
-    "Study": _study, "Cells": _cells, "Gallery": _gallery, "Analyse": _analyse,
-    "Blind counting": _blind,
+    "Study": _study, "Cells": _cells, "Gallery": _gallery, "Corrections": _corrections,
+    "Train": _train, "Analyse": _analyse, "Blind counting": _blind,
 }  # fmt: skip
 """Widget -> what is shown in it."""
 

@@ -79,7 +79,7 @@ def quick_trial(
     names = pd.Index(places[t.FIELD])
     fraction = next(f for f in panel.fractions if f.endpoint)
     one = Counted(part, names, [*panel.classes, t.UNRESOLVED])
-    inside = membership(one, fraction.numerator, fraction.denominator)
+    inside = membership(one, fraction)
     x, n = (
         np.bincount(one.rows[side[recall.states]], minlength=len(names)).reshape(-1, trial.fields)
         for side in inside

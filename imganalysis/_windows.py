@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imganalysis.quantify.neighbours import ContactCounts
+from imganalysis.quantify._contacts import ContactCounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

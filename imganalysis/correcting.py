@@ -332,7 +332,7 @@ def correction_table(
             edit.id, edit.time, edit.user, fields.get(edit.id, edit.field), edit.kind,
             ";".join(str(cell.label) for cell in cells),
             cells[0].x if cells else None, cells[0].y if cells else None,
-            _text(edit.before), _text(edit.after), edit.why, status,
+            _text(edit.before), _after(edit), edit.why, status,
             became.lost if became else "", became.message if became else "",
         )  # fmt: skip
         rows.append(dict(zip(t.CORRECTION_COLUMNS, values, strict=True)))
@@ -350,11 +350,17 @@ def lost_edits(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     ]
 
 
+def _after(edit: Edit) -> str:
+    if edit.kind in REGIONAL:
+        return f"region: {edit.what['region']}"
+    return _text(edit.after)
+
+
 def _text(values: dict[str, Any]) -> str:
     return "; ".join(
         f"{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in values.items()
-        if value not in (None, "", [])
+        if value not in (None, "", []) and name != "annotations"
     )
 
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.recall import Recall
-    from imganalysis.panel import Panel
+    from imganalysis.panel import FractionOf, Panel, Variant
 
+    Bools = NDArray[np.bool_]
     Certain = dict[str, NDArray[np.int64]]
 
 
@@ -62,9 +63,9 @@ class Counted:
         rows, left, n = self.rows[keep][open_], states[open_], len(self.fields)
         found = {}
         for fraction in self.part.panel.fractions:
-            rules: dict[str, Any] = {"": fraction, **fraction.variants}
+            rules: dict[str, FractionOf | Variant] = {"": fraction, **fraction.variants}
             for variant, rule in rules.items():
-                inside = membership(self, rule.numerator, rule.denominator)
+                inside = membership(self, rule)
                 found[f"{fraction.name}/{variant}"] = np.stack(
                     [np.bincount(rows[side[left]], minlength=n) for side in inside], axis=-1
                 )
@@ -84,25 +85,39 @@ class Counted:
         return found
 
 
-def membership(
-    one: Counted, numerator: Sequence[str], denominator: Sequence[str]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def membership(one: Counted, rule: FractionOf | Variant) -> tuple[Bools, Bools]:
     """Say of each state whether its cells are in the numerator and in the denominator.
 
     A cell whose class is open is in both, or in the denominator alone, where every class that it
-    may have is: what is open then does not matter to the fraction.
+    may have is: what is open then does not matter to the fraction. Nor to those of the same
+    denominator, so that the parts of a whole are told of the same cells.
+
+    Parameters
+    ----------
+    one
+        Its panel's classes and fractions.
+    rule
+        A fraction or a variant of one.
 
     Returns
     -------
     above, below
         (3^n,) bool.
     """
+    above, below = _certain(one, rule)
+    for other in one.part.panel.fractions:
+        if set(other.denominator) == set(rule.denominator):
+            below = below & _certain(one, other)[1]
+    return above & below, below
+
+
+def _certain(one: Counted, rule: FractionOf | Variant) -> tuple[Bools, Bools]:
     classes = one.part.panel.classes
     possible = one.recall.table.classes
 
-    def within(names: set[str]) -> NDArray[np.bool_]:
+    def within(names: set[str]) -> Bools:
         outside = ~np.isin(classes, list(names))
         return np.asarray(possible.any(axis=1) & ~possible[:, outside].any(axis=1))
 
-    above = within(set(numerator))
-    return above, above | within(set(denominator) - set(numerator))
+    above = within(set(rule.numerator))
+    return above, above | within(set(rule.denominator) - set(rule.numerator))

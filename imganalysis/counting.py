@@ -116,7 +116,7 @@ def _open_cells(one: Counted, fraction: FractionOf) -> pd.DataFrame:
     outside = ~np.isin(one.part.panel.classes, fraction.denominator)
     possible = one.recall.table.classes
     inside = possible.any(axis=1) & ~possible[:, outside].any(axis=1)
-    open_ = inside & ~membership(one, fraction.numerator, fraction.denominator)[1]
+    open_ = inside & ~membership(one, fraction)[1]
     rows = one.rows[open_[one.recall.states]]
     return pd.DataFrame({"open": np.bincount(rows, minlength=len(one.fields))}, index=one.fields)
 
@@ -197,18 +197,19 @@ def without_negatives(
     mine = controls[controls[t.PANEL] == panel.name]
     if mine.empty:
         return []
-    counted = cells[cells[t.EVALUABLE].astype(bool)]
+    keep = cells[t.EVALUABLE].to_numpy(dtype=bool)
     if t.COMPARABLE in cells.columns:
-        counted = counted[counted[t.COMPARABLE].astype(bool)]
+        keep = keep & cells[t.COMPARABLE].to_numpy(dtype=bool)
         mine = mine[mine[t.COMPARABLE].astype(bool)]
+    counted = cells.loc[keep, [t.BIOPSY, *scope]]
     found = []
     for channel in panel.gated:
         measure = channel.measures[0]
         blank = mine.assign(value=measure_values(mine, channel.marker, measure))
         medians = blank.groupby(scope)["value"].median().to_dict()
         values = counted.assign(
-            value=measure_values(counted, channel.marker, measure),
-            positive=call_codes(counted, channel.marker) == POSITIVE_CODE,
+            value=measure_values(cells, channel.marker, measure)[keep],
+            positive=(call_codes(cells, channel.marker) == POSITIVE_CODE)[keep],
         )
         for (biopsy, batch, acquisition), group in values.groupby([t.BIOPSY, *scope]):
             median = medians.get((batch, acquisition))

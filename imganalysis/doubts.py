@@ -65,7 +65,7 @@ def drawn_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
     """
     recall, n = one.recall, len(one.fields)
     needed = _needed(one, fraction)
-    sides = membership(one, fraction.numerator, fraction.denominator)
+    sides = membership(one, fraction)
 
     def count(states: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.int64]:
         return np.stack([np.bincount(rows[side[states]], minlength=n) for side in sides], axis=-1)
@@ -126,7 +126,7 @@ def soft_counts(one: Counted, fraction: FractionOf) -> pd.DataFrame:
         chance[marker] = np.where(np.isnan(known), 0.5, known)
     lost = np.zeros(n, dtype=bool)
     lost[one.rows[unknown]] = True
-    sides = membership(one, fraction.numerator, fraction.denominator)
+    sides = membership(one, fraction)
     sums = {"numerator": np.zeros(n), "denominator": np.zeros(n)}
     called = sum(
         (recall.markers[m].place * recall.markers[m].digits.astype(np.int64) for m in asked),
@@ -161,8 +161,7 @@ def decided_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
         return result
     other = [recall.set_to(marker, digit) for digit in (NEGATIVE_CODE, POSITIVE_CODE)]
     above, below = (
-        np.column_stack([side[states] for states in other])
-        for side in membership(one, fraction.numerator, fraction.denominator)
+        np.column_stack([side[states] for states in other]) for side in membership(one, fraction)
     )
     digit = recall.markers[marker].digits
     kept = digit != UNKNOWN_CODE

@@ -33,13 +33,19 @@ def parse_change(text: str) -> tuple[str, float]:
     if not marker.strip() or not sign or not (value > 0 and math.isfinite(value)):
         raise GatesError(
             f"--set {text}: expected MARKER=VALUE, the value in grey levels and above 0, "
-            "e.g. --set NAME=12.5"
+            "with a point for decimals"
         )
     return marker.strip(), value
 
 
 def set_by_hand(
-    gates: Sequence[Gate], marker: str, value: float, reason: str, **place: str | None
+    gates: Sequence[Gate],
+    marker: str,
+    value: float,
+    reason: str,
+    *,
+    user: str | None = None,
+    **place: str | None,
 ) -> tuple[tuple[Gate, ...], tuple[Gate, ...]]:
     """Set gates of a marker, and keep what they were.
 
@@ -53,6 +59,8 @@ def set_by_hand(
         In the unit of the gates.
     reason
         Why, for the record.
+    user
+        Who sets them; the name of the login if not given.
     place
         ``panel``, ``batch``, ``acquisition``, ``column`` to which it is limited; all if not given.
 
@@ -85,7 +93,7 @@ def set_by_hand(
         raise GatesError(
             f"{marker} is gated on {', '.join(columns)}; name one of them with --column"
         )
-    stamp = {"user": user_name(), "time": now(), "version": __version__}
+    stamp = {"user": (user or "").strip() or user_name(), "time": now(), "version": __version__}
     new = Gate(marker=marker, value=value, method="manual", note=reason.strip(), **stamp)
     changed = {id(gate): change_gate(gate, new) for gate in fitting}
     return tuple(changed.get(id(g), g) for g in gates), tuple(changed.values())

@@ -101,6 +101,17 @@ def review_gates(folder: Path, gates_file: Path | None = None) -> Review:
     return Review(folder, panels, settings, review.fields, gates)
 
 
+def run_version(folder: Path) -> str:
+    """Version of imganalysis that wrote a folder of results.
+
+    Raises
+    ------
+    StudyError
+        No results of a run.
+    """
+    return str(_record(folder)[OUR_KEY])
+
+
 def _record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RUN).read_text(encoding="utf-8"))

@@ -82,15 +82,17 @@ def guarded_calls(
     Returns
     -------
     table
-        As `call_cells` gives it; a positive call that does not hold without the arcs is
-        indeterminate.
+        As `call_cells` gives it; a call that is lower without the arcs is the lower one, since
+        what is left out is a neighbour's light.
     """
     calls = call_cells(cells, panel, gates, band)
     alone = values_alone(cells, panel)
     if not alone:
         return calls
     without = call_cells(cells.assign(**alone), panel, gates, band)
-    return calls.mask((calls == t.POSITIVE) & (without != t.POSITIVE), t.INDETERMINATE)
+    lower = (calls == t.POSITIVE) & (without != t.POSITIVE)
+    lower |= (calls == t.INDETERMINATE) & (without == t.NEGATIVE)
+    return calls.mask(lower, without)
 
 
 def values_alone(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from imganalysis.quantify.statistics import cluster_proportion
 from imganalysis.quantify.summary import clustering, fraction_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,12 +39,17 @@ class Held:
         By name.
     settings
         Of the run.
+    clusters
+        (biopsy, fields shown) -> what sums them to clusters: found once, as fields do not change.
     """
 
     parts: tuple[Part, ...]
     fields: pd.DataFrame
     panels: Mapping[str, Panel]
     settings: Settings
+    clusters: dict[tuple[int, bytes], Callable[[NDArray[Any]], NDArray[Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def names(self) -> pd.Index[Any]:
@@ -125,7 +130,7 @@ def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
         for one in counted:
             own = next((f for f in one.part.panel.fractions if f.name == fraction.name), None)
             if own is not None:
-                above, below = membership(one, own.numerator, own.denominator)
+                above, below = membership(one, own)
                 states, many = one.recall.states, len(panel_of)
                 x += np.bincount(one.rows[above[states]], minlength=many)
                 n += np.bincount(one.rows[below[states]], minlength=many)
@@ -136,14 +141,17 @@ def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
     rows = []
     for i in range(len(biopsies)):
         mine = np.flatnonzero(code == i)
-        group = held.fields.iloc[mine]
         row: dict[str, Any] = {}
         for fraction in fractions:
             x, n, shown = (values[mine] for values in sides[fraction.name])
             scale = 100.0 if fraction.percent else 1.0
-            sums = clustering(group[shown].reset_index(drop=True)) if shown.any() else None
             e = None
-            if sums is not None:
+            if shown.any():
+                key = (i, shown.tobytes())
+                if key not in held.clusters:
+                    group = held.fields.iloc[mine[shown]].reset_index(drop=True)
+                    held.clusters[key] = clustering(group)
+                sums = held.clusters[key]
                 e = cluster_proportion(
                     sums(x[shown]), sums(n[shown]),
                     confidence=settings.confidence, deff_default=settings.deff_default,

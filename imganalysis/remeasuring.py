@@ -9,8 +9,6 @@ same functions as a whole field and with the same bytes. What one nucleus can ch
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,23 +18,19 @@ from imganalysis import tables as t
 from imganalysis._windows import Box, around, grown, patch_counts, present, slices, touched
 from imganalysis.artefacts import find_glow, judge_artefacts, look_for, outlines
 from imganalysis.compartments import measure_compartments
-from imganalysis.correcting import FieldCorrections, mark_objects
 from imganalysis.death import Signs, ghost_markers
 from imganalysis.errors import PixelSizeError
 from imganalysis.prepare.sharpness import edge_parts, reach_px, sharpness_of, smoothed_stain
 from imganalysis.preparing import find_tissue, prepare_stack, without_background
+from imganalysis.quantify._contacts import contact_table
 from imganalysis.quantify.borders import at_border, guard_of
 from imganalysis.quantify.fragments import flood_order, fragment_pairs
 from imganalysis.quantify.frame import evaluate, frame_box, guard_mask
 from imganalysis.quantify.ghosts import bodies_alone, find_bodies
 from imganalysis.quantify.grid import area_grid
-from imganalysis.quantify.neighbours import (
-    compensate,
-    contact_table,
-    count_contacts,
-    neighbour_columns,
-)
+from imganalysis.quantify.neighbours import compensate, count_contacts, neighbour_columns
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
+from imganalysis.remeasured import Remeasured
 from imganalysis.segment import check_labels, expand_cells, ring_widths, rings
 
 if TYPE_CHECKING:
@@ -44,52 +38,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from imganalysis.corrections import Replay
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
-    from imganalysis.quantify.neighbours import ContactCounts
-    from imganalysis.records import FieldResult
+    from imganalysis.quantify._contacts import ContactCounts
+    from imganalysis.quantify.ghosts import Bodies
     from imganalysis.settings import Settings
     from imganalysis.stack import Stack
 
 WHOLE = 0.25
 """Share of the field from which an edit is measured as a whole field is."""
-
-
-@dataclass(frozen=True)
-class Remeasured:
-    """What the first half says of a field after an edit; see `imganalysis.first_half.Measured`.
-
-    Parameters
-    ----------
-    objects, contacts, signs, grid, space
-        As there, byte for byte.
-    labels, cells
-        Nuclei and cells.
-    behind
-        Columns that still show the state before the edit, where `LiveField.update` was told to
-        hurry; empty otherwise.
-    """
-
-    objects: pd.DataFrame
-    contacts: pd.DataFrame
-    signs: Signs
-    grid: NDArray[Any]
-    space: FieldSpace
-    labels: NDArray[np.uint32]
-    cells: NDArray[np.uint32]
-    behind: tuple[str, ...] = ()
-
-    def result(self, earlier: FieldResult, replay: Replay | None = None) -> FieldResult:
-        """Give what the second half needs of the field: the earlier result with these nuclei."""
-        objects, corrections = self.objects, earlier.corrections
-        if replay is not None:
-            objects = mark_objects(objects, replay)
-            corrections = FieldCorrections(replay.outcomes, replay.classes)
-        return dataclasses.replace(
-            earlier, objects=objects, grid=self.grid, signs=self.signs, space=self.space,
-            contacts=self.contacts, corrections=corrections,
-        )  # fmt: skip
 
 
 class LiveField:
@@ -146,14 +103,12 @@ class LiveField:
         )  # fmt: skip
         self._smooth = smoothed_stain(self._looked.images[panel.nuclei.marker], flat)
         self._death = panel.death_marker
-        self._order = self._bodies = None
+        self._order = None
         if self._death is not None:
             death = self._cleaned[self._death]
             self._order = flood_order(death, self._spacing, settings.counting)
-            if len(self._spacing) == 2:
-                shown = {name: self._cleaned[name] for name in ghost_markers(panel)}
-                self._bodies = find_bodies(shown, tissue, self._frame, flat)
-        self._places: tuple[NDArray[np.bool_], NDArray[Any], FieldSpace] | None = None
+        self._places: tuple[NDArray[np.bool_], NDArray[Any], FieldSpace, Bodies | None] | None
+        self._places = None
         self._labels = check_labels(labels, stain.shape).copy()
         self._measure_whole()
         self._hurried = False
@@ -361,23 +316,30 @@ class LiveField:
         needed = [column for channel in panel.gated for column in channel.columns]
         border = at_border(self._labels, self._frame, settings.counting)
         objects = evaluate(
-            objects, found.tissue, self._frame, spacing, settings.measuring, needed, border,
+            objects, self._looked.tissue, self._frame, spacing, settings.measuring, needed, border,
             self._left_out, found.excluded,
         )  # fmt: skip
-        grid, space = self._where(found.tissue)
+        grid, space, bodies = self._where(found.tissue)
         objects = place_objects(objects, self._flat, space.frame_um, self._drawn)
-        signs, later = self._signs(objects, hurry=hurry)
+        signs, later = self._signs(objects, bodies, hurry=hurry)
         behind = (*([t.AF_SHARE, t.AF_AFFECTED] if hurry else []), *later)
         return Remeasured(objects, touching, signs, grid, space, self._labels, self._cells, behind)
 
-    def _where(self, tissue: NDArray[np.bool_]) -> tuple[NDArray[Any], FieldSpace]:
+    def _where(self, tissue: NDArray[np.bool_]) -> tuple[NDArray[Any], FieldSpace, Bodies | None]:
+        """Give what hangs on the counted tissue, from which cells under pigment are taken."""
         if self._places is None or not np.array_equal(self._places[0], tissue):
             counted = tissue & self._frame
             space = field_space(counted, self._frame, self._flat, self._drawn)
-            self._places = (tissue, area_grid(counted, self._flat), space)
-        return self._places[1], self._places[2]
+            bodies = None
+            if self._death is not None and len(self._spacing) == 2:
+                shown = {name: self._cleaned[name] for name in ghost_markers(self._panel)}
+                bodies = find_bodies(shown, tissue, self._frame, self._flat)
+            self._places = (tissue, area_grid(counted, self._flat), space, bodies)
+        return self._places[1:]
 
-    def _signs(self, objects: pd.DataFrame, *, hurry: bool) -> tuple[Signs, tuple[str, ...]]:
+    def _signs(
+        self, objects: pd.DataFrame, bodies: Bodies | None, *, hurry: bool
+    ) -> tuple[Signs, tuple[str, ...]]:
         counting = self._settings.counting
         box = frame_box(self._frame, self._spacing)
         where = box if counting.frame != "unbiased" else None
@@ -389,7 +351,7 @@ class LiveField:
             order=self._order, known=self._known, only_known=hurry,
         )  # fmt: skip
         ghosts = None
-        if self._bodies is not None:
-            ghosts = bodies_alone(self._bodies, self._labels, self._cells, counting)
+        if bodies is not None:
+            ghosts = bodies_alone(bodies, self._labels, self._cells, counting)
         later = (t.CELL_ID, t.FRAGMENTS) if hurry else ()
         return Signs(where, pairs, ghosts), later

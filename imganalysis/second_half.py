@@ -22,7 +22,9 @@ from imganalysis.counting import count_cells, tally_exclusions, without_negative
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
 from imganalysis.gating import GATE_CONTROLS, study_gates
 from imganalysis.guarding import free_rings, guarded_calls, values_alone
+from imganalysis.quantify.merging import number_cells
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
+from imganalysis.records import place_of, placed
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
     from imganalysis.settings import Settings
+    from imganalysis.study import Field
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def judge(
                 alone, result, _ = _classified(
                     pieces, panel, used, regions, contacts or {}, settings, classifier
                 )
-                unmerged.append(_part(alone, result, mine, panel, used, {}, settings))
+                unmerged.append(counted_part(alone, result, mine, panel, used, {}, settings))
             else:
                 unmerged.append(part)
     cells = [part.cells for part in parts]
@@ -221,10 +224,10 @@ def _judge_panel(
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    return _part(table, result, fields, panel, gates, region_mm2, settings), regions
+    return counted_part(table, result, fields, panel, gates, region_mm2, settings), regions
 
 
-def _part(
+def counted_part(
     table: pd.DataFrame,
     result: Classified,
     fields: pd.DataFrame,
@@ -233,6 +236,7 @@ def _part(
     region_mm2: dict[str, dict[str, float]],
     settings: Settings,
 ) -> Part:
+    """Make the cells of one panel, with calls, contexts and classes, ready to be called again."""
     counted, band = _counted(table, panel), settings.gating.indeterminate_band
     possible = result.possible[table[t.EVALUABLE].to_numpy(dtype=bool)]
     recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel), possible)
@@ -262,6 +266,7 @@ def _classified(
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
     classifier: Learned | None,
+    traces: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
 
@@ -278,7 +283,7 @@ def _classified(
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
     regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
     regions |= known
-    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM)
+    contexts = evaluate_contexts(called, panel, regions, t.GRID_UM, traces)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_with(table, panel, classifier)
     by_rules = result if classifier is None else classify_cells(table, panel, reasons=False)
@@ -297,3 +302,61 @@ def _regions(
     if panel.region is None:
         return {}
     return panel_regions(cells, panel.region, {name: g.shape for name, g in grids.items()})
+
+
+def judge_field(
+    where: Field,
+    objects: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    settings: Settings,
+    *,
+    grid: NDArray[Any],
+    signs: Signs,
+    space: FieldSpace,
+    contacts: pd.DataFrame,
+    given: Mapping[int, Edit] | None = None,
+    traces: Mapping[str, NDArray[np.float64]] | None = None,
+) -> pd.DataFrame:
+    """Call, merge and classify the objects of one field, by gates that are set.
+
+    Parameters
+    ----------
+    where
+        The field.
+    objects
+        One row per object, as the first half gives them.
+    panel, settings
+        Of the run.
+    gates
+        All that its markers need; the ladder is not climbed.
+    grid, signs, space, contacts
+        Of the first half.
+    given
+        Label -> the edit by which a person gave its class; None without a log.
+    traces
+        Of `imganalysis.classify.contexts.trace_values`, of the cells of all other fields of its
+        panel, batch and acquisition: without them some contexts are told by this field alone.
+
+    Returns
+    -------
+    DataFrame
+        One row per object, what `judge` gives of this field with the same gates.
+    """
+    name, table = where.name, placed(where, objects)
+    if where.role != SAMPLE:
+        return number_cells(table, ()).assign(**{t.PHENOTYPE: ""})
+    fields, spaces = pd.DataFrame([place_of(where)]), {name: space}
+    merged = merge_fields(
+        {name: table}, fields, {panel.name: panel}, gates, {name: signs}, {name: contacts},
+        settings,
+    )  # fmt: skip
+    pieces, cells = merged.objects[name], merged.cells[name]
+    if given is not None:
+        pieces, cells = give_classes(pieces, cells, given)
+    drawn = outlined(spaces)
+    found, _, regions = _classified(
+        cells, panel, gates, {name: grid} | drawn, merged.contacts, settings, None, traces
+    )
+    found = with_regions(found, regions, spaces, settings.space.margin_um)
+    return spread(pieces, found).drop(columns=[GIVEN, NOTE], errors="ignore")

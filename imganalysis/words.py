@@ -31,6 +31,9 @@ FLAGS: dict[str, str] = {
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
     "fields with few cells, or little tissue, are unlike the others; of a density with its name in "
     "front, as in `CLASS_per_mm2:fields_uneven`",
+    "look_alikes": "more cells with the calls of a fraction's numerator are excluded by size or "
+    "place than count: cuts of them may be among those that count; with the fraction's name in "
+    "front, as in `FRACTION:look_alikes`",
     "no_negative_population": "hardly a cell looks like the control: every cell positive, or a "
     "staining fault",
     "form_not_cleaved": "the death marker's antibody is not known to see the active form only",

@@ -14,6 +14,8 @@ from imganalysis import field_table, methods
 from imganalysis import tables as t
 from imganalysis.cli import app
 from imganalysis.panel import Channel
+from imganalysis.panel_fractions import DERIVED
+from imganalysis.quantify.ratios import RATIO_COLUMNS
 from imganalysis.segment import Segmenter
 from imganalysis.settings import Settings, parse_settings
 from imganalysis.settings_artefacts import Artefacts
@@ -175,3 +177,17 @@ def test_the_entry_point_of_the_docs_is_that_of_the_example(repository: Path) ->
     said = tomllib.loads(block)["project"]["entry-points"]
     assert said == tomllib.loads(example)["project"]["entry-points"]
     assert set(said) == {methods.ENTRY_POINTS}
+
+
+def test_columns_of_ratios_are_explained_as_in_the_code(repository: Path) -> None:
+    text = page(repository, "statistics.md")
+    for name, meaning in RATIO_COLUMNS.items():
+        assert f"| `{name}` | {meaning} |" in text
+    channel, settings = blocks(text, "yaml")
+    assert Channel.model_validate(yaml.safe_load(channel)[0]).sensitivity == 0.9
+    assert parse_settings(yaml.safe_load(settings)) == Settings()
+
+
+def test_what_a_fraction_derives_is_explained(text: str) -> None:
+    for end in DERIVED:
+        assert re.search(rf"`\w*_{end}(_|`)", text), end

@@ -29,9 +29,10 @@ PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
-    "gating gate_review gate_changes moving corrected_cells learning "
+    "gating gate_review gate_changes moving held corrected_cells learning "
     "correcting correction_session correction_state corrected_training outlining "
-    "remeasuring compartments _windows cohorting cohort_results agreeing powering given".split()
+    "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
+    "powering given".split()
 )
 READING = frozenset({"io"})
 

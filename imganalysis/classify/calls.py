@@ -206,9 +206,11 @@ def batches_of(cells: pd.DataFrame) -> tuple[list[tuple[str, str]], NDArray[np.i
             code = np.zeros(len(cells), dtype=np.intp)
             names.append([""])
         codes.append(code)
-    pairs, group = np.unique(codes[0] * max(len(names[1]), 1) + codes[1], return_inverse=True)
     width = max(len(names[1]), 1)
-    return [(names[0][p // width], names[1][p % width]) for p in pairs], group.reshape(-1)
+    both = np.asarray(codes[0] * width + codes[1], dtype=np.intp)
+    seen = np.bincount(both, minlength=1) > 0
+    pairs = np.flatnonzero(seen)
+    return [(names[0][p // width], names[1][p % width]) for p in pairs], (np.cumsum(seen) - 1)[both]
 
 
 def is_present(cells: pd.DataFrame) -> NDArray[np.bool_]:

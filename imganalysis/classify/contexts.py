@@ -7,7 +7,7 @@ was not had, is unknown unless it would be the same either way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,7 @@ def evaluate_contexts(
     panel: Panel,
     region: NDArray[np.bool_] | Mapping[str, NDArray[np.bool_] | None] | None = None,
     grid_um: float = t.GRID_UM,
+    traces: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> pd.DataFrame:
     """Evaluate the contexts of a panel's phenotype table.
 
@@ -57,6 +58,8 @@ def evaluate_contexts(
         field. None, or a field without one, is unknown.
     grid_um
         Side of a square of the grid, um.
+    traces
+        Of `trace_values`, of the other fields of the batch, where `cells` are of one field only.
 
     Returns
     -------
@@ -71,7 +74,8 @@ def evaluate_contexts(
     t.require(cells, [t.FIELD, t.Y, t.X, t.DIAMETER, t.ASPECT], source="cells")
     fields = _by_field(cells)
     in_region = _in_region(cells, fields, region, grid_um)
-    here = _Cells(cells, panel, in_region, fields, _points(cells, fields), is_present(cells))
+    here = _Cells(cells, panel, in_region, fields, _points(cells, fields), is_present(cells),
+                  traces or {})  # fmt: skip
     out: dict[str, Codes] = {}
     for name, context in panel.contexts.items():
         if context.kind == "shape":
@@ -103,12 +107,16 @@ class _Cells:
     fields: list[tuple[str, NDArray[np.intp]]]  # rows of each field
     points: NDArray[np.float64]  # (N, 3) um
     present: NDArray[np.bool_]  # whether it is anybody's neighbour
+    traces: Mapping[str, NDArray[np.float64]]  # column -> values of negative cells elsewhere
+    known: dict[str, Codes] = field(default_factory=dict)  # calls that were read
 
     def column(self, name: str) -> NDArray[np.float64]:
         return self.table[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
     def calls(self, marker: str) -> Codes:
-        return np.minimum(call_codes(self.table, marker), UNKNOWN_CODE)
+        if marker not in self.known:
+            self.known[marker] = np.minimum(call_codes(self.table, marker), UNKNOWN_CODE)
+        return self.known[marker]
 
     def shape(self, name: str) -> Codes:
         shape = self.panel.contexts[name]
@@ -210,24 +218,57 @@ def _lymphoid(cells: _Cells, context: Lymphoid) -> Codes:
 
 def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
     """Find cells whose marker lies under a percentile of the negative cells of their batch."""
-    marker = context.no_trace_of
-    negative = cells.calls(marker) == NEGATIVE_CODE
-    for word in (t.EVALUABLE, t.COMPARABLE):
-        if word in cells.table.columns:
-            negative &= cells.table[word].astype(bool).to_numpy()
+    channel = cells.panel.channel(context.no_trace_of)
+    negative = _counted_negative(cells.table, channel.marker)
     keys, batch = batches_of(cells.table)
     parts = []
-    for measure in cells.panel.channel(marker).measures:
-        values = measure_values(cells.table, marker, measure)
+    for measure, column in zip(channel.measures, channel.columns, strict=True):
+        values = measure_values(cells.table, channel.marker, measure)
         usable = negative & np.isfinite(values)
+        elsewhere = cells.traces.get(column, np.zeros(0))
         limits = np.full(len(keys), np.nan)
         for i in range(len(keys)):
-            own = values[usable & (batch == i)]
+            own = np.concatenate([values[usable & (batch == i)], elsewhere])
             if own.size:
                 limits[i] = np.percentile(own, context.trace_percentile)
         limit = limits[batch]
         parts.append(_surely(values < limit, values >= limit))
     return _all(*parts)
+
+
+def _counted_negative(cells: pd.DataFrame, marker: str) -> NDArray[np.bool_]:
+    negative = np.minimum(call_codes(cells, marker), UNKNOWN_CODE) == NEGATIVE_CODE
+    for word in (t.EVALUABLE, t.COMPARABLE):
+        if word in cells.columns:
+            negative &= cells[word].astype(bool).to_numpy()
+    return np.asarray(negative, np.bool_)
+
+
+def trace_values(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[np.float64]]:
+    """Give the values of the negative cells by which a marker without a trace is told.
+
+    Parameters
+    ----------
+    cells
+        One row per cell, of one batch and acquisition, with calls.
+    panel
+        Its contexts of the kind ``lymphoid`` name the markers.
+
+    Returns
+    -------
+    dict
+        Column of a measure -> values, for `evaluate_contexts`.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    for context in panel.contexts.values():
+        if context.kind != "lymphoid":
+            continue
+        channel = panel.channel(context.no_trace_of)
+        negative = _counted_negative(cells, channel.marker)
+        for measure, column in zip(channel.measures, channel.columns, strict=True):
+            values = measure_values(cells, channel.marker, measure)
+            found[column] = values[negative & np.isfinite(values)]
+    return found
 
 
 def _sheet(cells: _Cells, context: Sheet) -> Codes:

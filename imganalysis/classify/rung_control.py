@@ -218,7 +218,7 @@ def soft_curve(control: Numbers, samples: Numbers, null_above: float) -> SoftCur
     `null_above`, over `null_above`: the assumption that hardly a positive cell lies there.
     A high quantile is taken because a sample's background is seldom exactly the control's, and
     a cell at the control's median must not be half positive for that. The probabilities of all
-    cells then add up to ``(1 - p0) M``.
+    cells then add up to ``(1 - p0) M``, but for steps that would be negative and are 0.
     """
     from scipy.optimize import isotonic_regression
 

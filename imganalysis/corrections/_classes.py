@@ -88,6 +88,10 @@ def with_given(cells: pd.DataFrame, found: Classified, panel: Panel) -> Classifi
     phenotype[rows] = given[rows]
     why = found.why.astype(object).to_numpy().copy()
     why[rows] = [f"{a}; {b}" for a, b in zip(why[rows], cells[NOTE].to_numpy()[rows], strict=True)]
+    # Those of the rules first, as they were: fields without an edit stay as they are.
+    words = pd.Index(
+        list(dict.fromkeys([*found.why.astype("category").cat.categories, *why[rows]]))
+    )
     possible = found.possible.copy()
     possible[rows] = [
         np.isin(panel.classes, name) if name != t.UNRESOLVED else np.ones(len(panel.classes), bool)
@@ -95,7 +99,7 @@ def with_given(cells: pd.DataFrame, found: Classified, panel: Panel) -> Classifi
     ]
     return Classified(
         pd.Series(phenotype, cells.index, dtype="str"),
-        pd.Series(pd.Categorical(why, pd.Index(list(dict.fromkeys(why)))), cells.index),
+        pd.Series(pd.Categorical(why, words), cells.index),
         possible,
     )
 

@@ -71,7 +71,11 @@ def autofluorescence_mask(
     found = np.zeros(nuclei.shape, bool)
     if not allowed.any():
         return found
-    glow = [_Glow(image, allowed, spacing_um) for image in images.values()]
+    weights = {
+        scale: _smoothed(allowed.astype(np.float32), scale, spacing_um)
+        for scale in (*_SCALES_UM, _AROUND_UM)
+    }
+    glow = [_Glow(image, allowed, weights, spacing_um) for image in images.values()]
     for scale in _SCALES_UM:
         together = allowed.copy()
         for channel in glow:
@@ -99,17 +103,21 @@ class _Glow:
     """One channel: where it is above its surroundings by more than noise."""
 
     def __init__(
-        self, image: NDArray[Any], allowed: NDArray[np.bool_], spacing_um: tuple[float, float]
+        self,
+        image: NDArray[Any],
+        allowed: NDArray[np.bool_],
+        weights: Mapping[float, NDArray[np.float32]],
+        spacing_um: tuple[float, float],
     ) -> None:
         self._values = _filled(image)
         self._spacing = spacing_um
-        self._allowed = allowed
+        self._allowed, self._weights = allowed, weights
         self._around = self._level(_AROUND_UM)
         self._variance = _noise_variance(self._values, self._around)
 
     def _level(self, scale_um: float) -> NDArray[np.float32]:
         """Smoothed over what is no nucleus: beside one everything is dark in its stain."""
-        weight = _smoothed(self._allowed.astype(np.float32), scale_um, self._spacing)
+        weight = self._weights[scale_um]
         light = _smoothed(self._values * self._allowed, scale_um, self._spacing)
         return np.asarray(light / np.maximum(weight, 1e-3))
 

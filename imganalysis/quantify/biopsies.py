@@ -8,6 +8,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
+from imganalysis.quantify.look_alikes import LOOK_ALIKES, outnumbered
 from imganalysis.quantify.sections import corrected_columns
 from imganalysis.quantify.summary import (
     BELOW_BLANK,
@@ -108,6 +109,8 @@ def _row(
             flags.append(f"{fraction.name}:{word}" if own else word)
         if reason:
             reasons.append(f"{fraction.name}: {reason}")
+        elif outnumbered(fraction, mine, counts.called, owners):
+            flags.append(f"{fraction.name}:{LOOK_ALIKES}")
         reasons += result.reasons
         if fraction.endpoint:
             row |= _form(mine, owners, flags)

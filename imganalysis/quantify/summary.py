@@ -151,28 +151,36 @@ def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
 
 
 def _sums(
-    part: str,
-    fields: pd.DataFrame,
-    counts: Counts,
-    key: str,
-    panels: Mapping[str, Panel],
-    name: str,
-) -> NDArray[np.float64]:
-    """Cells per field in the numerator or denominator of a fraction, by each field's panel."""
-    out = np.zeros(len(fields))
-    variant, _, side = part.partition("/")
-    table = counts.table(key)
-    if table is None:
-        return np.full(len(fields), NAN)
-    rows = table.index.get_indexer(pd.Index(fields[t.FIELD]))
-    for panel in fields["panel"].unique():
-        whole = next(f for f in panels[panel].fractions if f.name == name)
-        rule: Any = whole.variants[variant] if variant else whole
-        columns = table.columns.get_indexer(pd.Index(getattr(rule, side)))
-        mine = (fields["panel"] == panel).to_numpy()
-        out[mine] = table.to_numpy()[np.ix_(rows[mine], columns)].sum(axis=1)
-    more = counts.certain.get(key, {}).get(f"{name}/{variant}")
-    return out if more is None else out + more[rows, SIDES.index(side)]
+    name: str, fields: pd.DataFrame, counts: Counts, panels: Mapping[str, Panel]
+) -> Callable[[str, str], NDArray[np.float64]]:
+    """Say what counts the cells of a fraction per field, by each field's panel.
+
+    Returns
+    -------
+    callable
+        (variant/side, name of a table) -> (fields,).
+    """
+    rows = counts.called.index.get_indexer(pd.Index(fields[t.FIELD]))
+    own = {
+        panel: (panels[panel], (fields["panel"] == panel).to_numpy())
+        for panel in fields["panel"].unique()
+    }
+
+    def sums(part: str, key: str) -> NDArray[np.float64]:
+        variant, _, side = part.partition("/")
+        table = counts.table(key)
+        if table is None:
+            return np.full(len(fields), NAN)
+        out, values = np.zeros(len(fields)), table.to_numpy()
+        for panel, mine in own.values():
+            whole = next(f for f in panel.fractions if f.name == name)
+            rule: Any = whole.variants[variant] if variant else whole
+            columns = table.columns.get_indexer(pd.Index(getattr(rule, side)))
+            out[mine] = values[np.ix_(rows[mine], columns)].sum(axis=1)
+        more = counts.certain.get(key, {}).get(f"{name}/{variant}")
+        return out if more is None else out + more[rows, SIDES.index(side)]
+
+    return sums
 
 
 def _many_sections(fields: pd.DataFrame) -> int:
@@ -250,9 +258,7 @@ def fraction_row(
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
 
     clusters = clustering(fields)
-
-    def sums(part: str, key: str) -> NDArray[np.float64]:
-        return _sums(part, fields, counts, key, panels, name)
+    sums = _sums(name, fields, counts, panels)
 
     def ratio(key: str, variant: str = "") -> float:
         den = sums(f"{variant}/denominator", key).sum()

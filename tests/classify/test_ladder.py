@@ -381,7 +381,7 @@ def test_the_soft_curve_rises_and_adds_up_to_the_positives():
     soft = positive_probabilities(table, PANEL, [gate])["A_probability"].to_numpy()
     assert np.isnan(soft[-2]) and soft[-1] == 0
     assert np.nanmean(soft[:-2]) == pytest.approx(0.4, abs=0.03)
-    assert np.nanmean(soft[:-2]) == pytest.approx(1 - curve.null_share, abs=1e-9)
+    assert np.nanmean(soft[:-2]) == pytest.approx(1 - curve.null_share, abs=1e-3)
     order = np.argsort(samples)
     assert (np.diff(soft[:-2][order]) >= 0).all()
     assert soft[np.argmax(samples)] > 0.99

@@ -121,7 +121,7 @@ class Opened:
                 "say where the study's folder is now with 'Locate images...'",
                 reason="moved",
             )
-        return _record(self.row(name), path, self._series(name, path))
+        return record_of(self.row(name), path, self._series(name, path))
 
     def _series(self, name: str, path: Path) -> int:
         """Position of a field's series in its file: the table gives its name, which may repeat."""
@@ -331,7 +331,7 @@ def _unanalysed_row(one: Field, root: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _record(row: pd.Series[Any], path: Path, series: int) -> Field:
+def record_of(row: pd.Series[Any], path: Path, series: int) -> Field:
     """Record of a field from its row in the table of fields."""
     text: dict[str, Any] = {
         name: _text(row.get(name, ""))

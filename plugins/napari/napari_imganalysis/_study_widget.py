@@ -208,8 +208,10 @@ class StudyWidget(QWidget):
     def _refresh(self, _name: str = "") -> None:
         opened = self._session.opened
         if opened is not None:
+            self._reviews = Reviews(opened.folder)  # another widget may have written them
             self._rows = rows_of(opened, self._reviews)
             self._filter()
+            self._field(self._session.field)
 
     # The field
 
