@@ -90,6 +90,8 @@ def test_clicks_become_the_table_that_agree_reads(
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
+    pressed: list[str] = []
+    viewer.bind_key("Delete", lambda _viewer: pressed.append("mine"), overwrite=True)
     session.open_field(session.order[0])
     viewer.add_image(np.zeros((4, 4)), name="mine")
     study = next(
@@ -152,6 +154,8 @@ def test_clicks_become_the_table_that_agree_reads(
     assert viewer.layers["mine"].visible
     assert not study.isHidden()
     assert viewer.title == title
+    press(viewer, "Delete")
+    assert pressed == ["mine"], "keys do again what they did before"
 
     clicks = read_csv(stem.with_suffix(".csv"))
     assert list(clicks.columns) == ["field", "x_um", "y_um", "class", "reader"]
@@ -214,6 +218,9 @@ def test_undo_delete_resume_and_what_goes_wrong(
     assert [mark["kind"] for mark in marks()] == [VITAL]
     qtbot.mouseClick(blind.undo_button, Qt.MouseButton.LeftButton)
     assert len(marks()) == 2
+
+    press(viewer, "PageDown")
+    assert view.counting, "no field is opened by its name by mistake"
 
     # A layer that a person deletes comes back with the next click.
     viewer.layers.remove("marks")

@@ -11,6 +11,7 @@ from imganalysis import tables as t
 from imganalysis.errors import ImganalysisError, PixelSizeError
 from imganalysis.reading import read_field
 from napari_imganalysis import _counting as c
+from napari_imganalysis._attach import NEXT_KEY, PREVIOUS_KEY
 from napari_imganalysis._layers import stack_layers
 from napari_imganalysis._versions import camera_of, set_scale_bar
 
@@ -58,6 +59,7 @@ class BlindView:
         self._hidden: list[Any] = []
         self._unseen: set[str] = set()
         self._title = ""
+        self._keymap: dict[Any, Any] = {}
         self._at: tuple[float, float] | None = None
         session.field_changed.connect(self._interrupted)
         session.opened_changed.connect(self._interrupted)
@@ -87,6 +89,7 @@ class BlindView:
             layer.visible = False
         self.viewer.mouse_drag_callbacks.append(self._click)
         self.viewer.mouse_move_callbacks.append(self._move)
+        self._keymap = dict(self.viewer.keymap)
         self._bind(self.viewer)
         self._next()
 
@@ -96,7 +99,8 @@ class BlindView:
             return
         self.reading, self.path, self.field = None, None, ""
         self._clear()
-        self._unbind()
+        self.viewer.keymap.clear()
+        self.viewer.keymap.update(self._keymap)
         for calls, mine in (
             (self.viewer.mouse_drag_callbacks, self._click),
             (self.viewer.mouse_move_callbacks, self._move),
@@ -297,14 +301,12 @@ class BlindView:
         keys: dict[str, Any] = {key: self._chooser(kind) for key, kind in pairs}
         keys |= {key: lambda _owner: self.undo() for key in UNDO_KEYS}
         keys |= {key: lambda _owner: self.delete() for key in DELETE_KEYS}
+        # These open a field by its name otherwise.
+        keys |= {key: lambda _owner: None for key in (NEXT_KEY, PREVIOUS_KEY)}
         return keys
 
     def _chooser(self, kind: str) -> Any:
         return lambda _owner: self.choose(kind)
-
-    def _unbind(self) -> None:
-        for key in (*c.KEYS, c.CANNOT_TELL_KEY, *UNDO_KEYS, *DELETE_KEYS):
-            self.viewer.bind_key(key, None, overwrite=True)
 
     def _place(self, event: Any) -> tuple[float, float]:
         y, x = tuple(event.position)[-2:]
