@@ -27,10 +27,12 @@ class NumbersTree(QTreeWidget):
         self.setHeaderLabels(COLUMNS)
         self.headerItem().setToolTip(1, "As in biopsies.csv, with the gates of the run")
         self.headerItem().setToolTip(2, "With the gates as they are now")
-        self.setIndentation(10)
+        self.setIndentation(6)
         self.setRootIsDecorated(False)
         self.setMinimumHeight(110)
-        self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        mode = QHeaderView.ResizeMode
+        for column, how in enumerate((mode.ResizeToContents, mode.Stretch, mode.Stretch)):
+            self.header().setSectionResizeMode(column, how)
 
     def fill(self, groups: Groups) -> None:
         """Show other biopsies."""
@@ -43,11 +45,6 @@ class NumbersTree(QTreeWidget):
                 name = row.fraction if title.endswith(IN_VIEW) else row.biopsy
                 top.addChild(QTreeWidgetItem([name, row.before, row.now]))
         self.expandAll()
-        for column in range(len(COLUMNS) - 1):
-            self.resizeColumnToContents(column)
-        # A long reason must not push what follows the gate out of sight; the tooltip has it whole.
-        most = self.fontMetrics().horizontalAdvance("99.9 % (99.9-99.9)") + 12
-        self.setColumnWidth(1, min(self.columnWidth(1), most))
 
     def follow(self, groups: Groups) -> None:
         """Show other numbers of the same biopsies."""
