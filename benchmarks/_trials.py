@@ -9,7 +9,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
-from imganalysis.classify.gates import gates_from_controls
+from imganalysis.classify.ladder import gates_from_controls
 from imganalysis.classify.recall import recall_cells
 from imganalysis.counted import Counted, Part, membership
 from imganalysis.counting import count_cells

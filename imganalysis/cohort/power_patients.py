@@ -87,7 +87,7 @@ def _has_ties(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 def unpaired_p(
     a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two-sided p of Welch's t and of Mann and Whitney's test, one per row of patients."""
+    """Two-sided p of Welch's t and of Mann and Whitney's test, for each row of (patients,)."""
     from scipy import stats
 
     va, vb = (x.var(axis=1, ddof=1) / x.shape[1] for x in (a, b))
@@ -106,7 +106,7 @@ def unpaired_p(
 
 
 def paired_p(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two-sided p of the t and of Wilcoxon's signed-rank test, one per row of differences."""
+    """Two-sided p of the t and of Wilcoxon's test, for each row of differences of (patients,)."""
     from scipy import stats
 
     se = d.std(axis=1, ddof=1) / np.sqrt(d.shape[1])

@@ -12,9 +12,10 @@ import pytest
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call
-from imganalysis.classify.gates import Gate, false_positives
+from imganalysis.classify.gates import Gate
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.recall import recall_cells
+from imganalysis.classify.rung_control import false_positives
 from imganalysis.counted import Counted, Part
 from imganalysis.counting import count_cells
 from imganalysis.doubts import DRAWS, drawn_counts, gate_factors
