@@ -114,7 +114,7 @@ def shown_numbers(widget: Any) -> dict[str, tuple[str, str]]:
 
 def percent(table: pd.DataFrame, biopsy: str, name: str = "apoptotic_fraction") -> str:
     value, low, high = (100 * float(table.loc[biopsy, f"{name}{e}"]) for e in ("", "_lo", "_hi"))
-    return f"{value:.1f} % ({low:.1f}\N{EN DASH}{high:.1f})"
+    return f"{value:.1f} ({low:.1f}\N{EN DASH}{high:.1f})"
 
 
 def test_a_gate_is_dragged_and_classes_outlines_and_numbers_follow(
@@ -363,7 +363,7 @@ def test_a_marker_without_a_gate_gets_one(
     assert widget.model.gates[at_other].value == wanted
     core = move_gates(held_results(copy).held, widget.model.gates)
     row = core.fractions.loc["P1_week1"]
-    assert shown_numbers(widget)["pct_T"][1].startswith(f"{row['pct_T']:.1f} %")
+    assert shown_numbers(widget)["pct_T"][1].startswith(f"{row['pct_T']:.1f} (")
     widget.reason.setText("none before")
     widget.save.click()
     saved = read_gates(copy / "gates_by_hand.json")[at]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Groups = Sequence[tuple[str, Sequence[Number]]]
 
-COLUMNS = ("", "Run", "Now")
+COLUMNS = ("", "Run, %", "Now, %")
 IN_VIEW = ", in view"
 """Ends the title of the group whose rows are fractions of one biopsy; else they are biopsies."""
 

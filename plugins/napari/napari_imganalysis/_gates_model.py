@@ -41,7 +41,7 @@ class Number:
     biopsy, fraction
         Which.
     before, now
-        With its interval, or why it is NA.
+        Percent, with its interval, or why it is NA.
     n_before, n_now
         Cells of its denominator; empty where it has none.
     changed
@@ -311,7 +311,7 @@ def _text(row: Any, fraction: FractionOf) -> str:
         return "NA: no gate" if pd.isna(n) else f"NA: {fraction.empty_reason}"
     factor = 1 if fraction.percent else 100
     low, high = (factor * float(row[f"{fraction.name}_{end}"]) for end in ("lo", "hi"))
-    return f"{factor * value:.1f} % ({low:.1f}\N{EN DASH}{high:.1f})"
+    return f"{factor * value:.1f} ({low:.1f}\N{EN DASH}{high:.1f})"
 
 
 def _count(row: Any, fraction: FractionOf) -> str:
