@@ -16,7 +16,14 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import panel_regions
 from imganalysis.classify.soft import positive_probabilities
-from imganalysis.corrections import GIVEN, NOTE, give_classes, rules_column, with_given
+from imganalysis.corrections import (
+    GIVEN,
+    NOTE,
+    give_classes,
+    rules_column,
+    said_by_hand,
+    with_given,
+)
 from imganalysis.counted import Part
 from imganalysis.counting import count_cells, tally_exclusions, without_negatives
 from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
@@ -238,8 +245,12 @@ def counted_part(
 ) -> Part:
     """Make the cells of one panel, with calls, contexts and classes, ready to be called again."""
     counted, band = _counted(table, panel), settings.gating.indeterminate_band
-    possible = result.possible[table[t.EVALUABLE].to_numpy(dtype=bool)]
-    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel), possible)
+    mask = table[t.EVALUABLE].to_numpy(dtype=bool)
+    said = said_by_hand(table)
+    recall = recall_cells(
+        counted, panel, gates, band, values_alone(counted, panel), result.possible[mask],
+        None if said is None else said[mask],
+    )  # fmt: skip
     return Part(panel, fields, table, counted, recall, region_mm2)
 
 

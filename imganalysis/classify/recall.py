@@ -195,6 +195,7 @@ def recall_cells(
     band: float,
     alone: Mapping[str, Numbers] | None = None,
     possible: NDArray[np.bool_] | None = None,
+    said: NDArray[np.bool_] | None = None,
 ) -> Recall:
     """Make cells ready to be called again.
 
@@ -212,6 +213,8 @@ def recall_cells(
     possible
         (N, classes) what each cell may be; where this is not what the phenotype table says, a
         model or a person gave it, and it stays whatever the gates are.
+    said
+        (N,) cells of which a person said the class, also where the table says the same.
 
     Raises
     ------
@@ -226,6 +229,7 @@ def recall_cells(
     follows = np.ones(len(states), np.int64)
     if possible is not None:
         given = (possible != table.classes[states]).any(axis=1)
+        given |= False if said is None else said
         ways, which = np.unique(possible[given], axis=0, return_inverse=True)
         states[given], follows[given] = len(table.classes) + which.reshape(-1), 0
         table = replace(table, classes=np.concatenate([table.classes, ways]))
