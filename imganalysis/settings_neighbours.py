@@ -19,7 +19,7 @@ class Neighbours(Model):
     guard: bool = Field(
         True,
         title="Guard against neighbours",
-        description="a call that rests only on the arc at a brighter neighbour is indeterminate",
+        description="leave the arcs at brighter positive neighbours out of a call",
     )
     min_free: Fraction = Field(
         0.25, title="Free ring", description="less of a ring than this cannot speak for the whole"

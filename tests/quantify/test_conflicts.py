@@ -34,9 +34,10 @@ def fields(*names: str, status: str = "analysed", panel: str = "joint") -> pd.Da
 def test_pairs_come_from_the_rows_of_conflicts_or_are_given() -> None:
     assert JOINT.conflict_pairs == (("MelanA", "CD3"),)
     assert A.conflict_pairs == ()
-    given = JOINT.model_copy(update={"conflicts": (("CD3", "CD56"),)})
+    both = (("MelanA", "CD3"), ("CD3", "CD56"))
+    given = JOINT.model_copy(update={"conflicts": both})
     check_panel(given)
-    assert given.conflict_pairs == (("CD3", "CD56"),)
+    assert given.conflict_pairs == both
     for pair, said in (
         (("CD3", "CD3"), "CD3 is put beside itself"),
         (("CD3", "casp3"), "casp3 has not the role lineage"),
