@@ -38,7 +38,7 @@ def tables(cells: int, per_field: int) -> tuple[dict[str, pd.DataFrame], pd.Data
     trial = Trial(
         patients=biopsies, weeks=(1,), share=(0.4,), without_tumour=(),
         fields=cells // per_field // biopsies,
-        tumour=0.6 * per_field, others=0.4 * per_field,
+        tumour_cells=0.6 * per_field, others=0.4 * per_field,
     )  # fmt: skip
     found = simulate_trial(trial, PANEL, seed=0)
     every = placed(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,11 +136,7 @@ def _part(
     cells = pd.concat(tables, ignore_index=True)
     by_person = np.concatenate(said)
     found = _as_written(cells, panel, by_person)
-    part = counted_part(cells, found, fields, panel, review.gates, {}, review.settings)
-    # Where a person confirmed what the rules say, nothing else tells that it stays.
-    stays = by_person[cells[t.EVALUABLE].to_numpy(dtype=bool)]
-    follows = np.where(stays, 0, part.recall.follows)
-    return replace(part, recall=replace(part.recall, follows=follows))
+    return counted_part(cells, found, fields, panel, review.gates, {}, review.settings)
 
 
 def _objects(path: Path) -> pd.DataFrame:
@@ -162,7 +158,7 @@ def _as_written(cells: pd.DataFrame, panel: Panel, said: NDArray[np.bool_]) -> C
     for row in np.flatnonzero(stays):
         name = phenotype[row]
         possible[row] = np.isin(panel.classes, name) if name != t.UNRESOLVED else True
-    return Classified(cells[t.PHENOTYPE], rules.why, possible)
+    return Classified(cells[t.PHENOTYPE], rules.why, possible, stays)
 
 
 def _check(folder: Path, found: HeldResults) -> None:

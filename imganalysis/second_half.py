@@ -21,7 +21,6 @@ from imganalysis.corrections import (
     NOTE,
     give_classes,
     rules_column,
-    said_by_hand,
     with_given,
 )
 from imganalysis.counted import Part
@@ -246,11 +245,8 @@ def counted_part(
     """Make the cells of one panel, with calls, contexts and classes, ready to be called again."""
     counted, band = _counted(table, panel), settings.gating.indeterminate_band
     mask = table[t.EVALUABLE].to_numpy(dtype=bool)
-    said = said_by_hand(table)
-    recall = recall_cells(
-        counted, panel, gates, band, values_alone(counted, panel), result.possible[mask],
-        None if said is None else said[mask],
-    )  # fmt: skip
+    given = None if result.given is None else (result.given[mask], result.possible[mask])
+    recall = recall_cells(counted, panel, gates, band, values_alone(counted, panel), given)
     return Part(panel, fields, table, counted, recall, region_mm2)
 
 

@@ -158,6 +158,7 @@ def replace_classes(
         pd.Series(seen.phenotype, cells.index, dtype="str"),
         _with_remarks(rules.why, model, seen) if reasons else rules.why,
         possible,
+        given,
     )
 
 

@@ -32,11 +32,14 @@ class Classified(NamedTuple):
     possible
         (N, classes) bool, in the order of ``panel.classes``: which classes the cell could have
         if what is unknown were known. One where the cell is resolved.
+    given
+        (N,) whose class a model or a person gave, so that calls do not change it; None for none.
     """
 
     phenotype: pd.Series
     why: pd.Series
     possible: NDArray[np.bool_]
+    given: NDArray[np.bool_] | None = None
 
 
 def classify_cells(cells: pd.DataFrame, panel: Panel, *, reasons: bool = True) -> Classified:
@@ -132,7 +135,8 @@ def lookup_table(panel: Panel) -> LookupTable:
     for axis in range(rows.ndim - 1):
         no, yes = np.take(rows, [0], axis), np.take(rows, [1], axis)
         rows = np.concatenate([no, yes, no | yes], axis)
-    rows = rows.reshape(-1, len(panel.phenotypes))
+    # A panel without classes has states too, each without a row.
+    rows = rows.reshape(int(np.prod(rows.shape[:-1])), len(panel.phenotypes))
     classes = np.zeros((len(rows), len(panel.classes)), dtype=bool)
     for i, row in enumerate(panel.phenotypes):
         classes[:, panel.classes.index(row.name)] |= rows[:, i]

@@ -194,8 +194,7 @@ def recall_cells(
     gates: Sequence[Gate],
     band: float,
     alone: Mapping[str, Numbers] | None = None,
-    possible: NDArray[np.bool_] | None = None,
-    said: NDArray[np.bool_] | None = None,
+    given: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
 ) -> Recall:
     """Make cells ready to be called again.
 
@@ -210,11 +209,9 @@ def recall_cells(
     alone
         Column of a measure -> (N,) its value without the light of brighter neighbours, where
         calls are guarded against it.
-    possible
-        (N, classes) what each cell may be; where this is not what the phenotype table says, a
-        model or a person gave it, and it stays whatever the gates are.
-    said
-        (N,) cells of which a person said the class, also where the table says the same.
+    given
+        (N,) cells whose class a model or a person gave, which stays whatever the gates are; and
+        (N, classes) what each cell may be.
 
     Raises
     ------
@@ -227,11 +224,10 @@ def recall_cells(
     n = len(panel.classes)
     states = state_codes(cells, table.rules)
     follows = np.ones(len(states), np.int64)
-    if possible is not None:
-        given = (possible != table.classes[states]).any(axis=1)
-        given |= False if said is None else said
-        ways, which = np.unique(possible[given], axis=0, return_inverse=True)
-        states[given], follows[given] = len(table.classes) + which.reshape(-1), 0
+    if given is not None:
+        rows, possible = given
+        ways, which = np.unique(possible[rows], axis=0, return_inverse=True)
+        states[rows], follows[rows] = len(table.classes) + which.reshape(-1), 0
         table = replace(table, classes=np.concatenate([table.classes, ways]))
     one = table.classes.sum(axis=1) == 1
     found = np.where(one, table.classes.argmax(axis=1) if n else 0, n).astype(np.int16)

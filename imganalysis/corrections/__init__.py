@@ -11,7 +11,6 @@ from imganalysis.corrections._classes import (
     NOTE,
     give_classes,
     rules_column,
-    said_by_hand,
     with_given,
 )
 from imganalysis.corrections._edits import (
@@ -49,5 +48,5 @@ __all__ = [
     "OPEN", "OUTLINE", "REDO", "REGIONAL", "REMOVE", "REVIEW", "REVIEWED", "SPLIT", "STATES",
     "TO_LOOK_AT", "UNDO", "Cell", "Edit", "Log", "Outcome", "Point", "Replay", "active_edits",
     "append", "apply_corrections", "check_edit", "give_classes", "log_path", "points_of",
-    "read_log", "review_of", "rules_column", "said_by_hand", "seal", "stacks", "with_given",
+    "read_log", "review_of", "rules_column", "seal", "stacks", "with_given",
 ]  # fmt: skip

@@ -80,7 +80,7 @@ def with_given(cells: pd.DataFrame, found: Classified, panel: Panel) -> Classifi
     classified
         A cell that a person could not tell could be any class.
     """
-    rows = said_by_hand(cells)
+    rows = _said(cells)
     if rows is None or not rows.any():
         return found
     given = cells[GIVEN].to_numpy(dtype=object)
@@ -101,15 +101,16 @@ def with_given(cells: pd.DataFrame, found: Classified, panel: Panel) -> Classifi
         pd.Series(phenotype, cells.index, dtype="str"),
         pd.Series(pd.Categorical(why, words), cells.index),
         possible,
+        rows if found.given is None else rows | found.given,
     )
 
 
 def rules_column(cells: pd.DataFrame, found: Classified) -> dict[str, pd.Series]:
     """Give what the rules said, as a column; none where no log was given."""
-    return {} if said_by_hand(cells) is None else {t.PHENOTYPE_RULES: found.phenotype}
+    return {} if _said(cells) is None else {t.PHENOTYPE_RULES: found.phenotype}
 
 
-def said_by_hand(cells: pd.DataFrame) -> NDArray[np.bool_] | None:
+def _said(cells: pd.DataFrame) -> NDArray[np.bool_] | None:
     """Say which cells a person gave a class; None where no log was given."""
     if GIVEN not in cells.columns:
         return None

@@ -46,7 +46,7 @@ class Trial:
         Weeks at which the first patient has no tumour left.
     fields
         Of each biopsy.
-    tumour, others
+    tumour_cells, others
         Cells of a field, on average (Poisson).
     tumour_side
         Share of the field's width in which the tumour lies; the others lie beyond.
@@ -71,7 +71,7 @@ class Trial:
     field_sd: float = 0.5
     without_tumour: tuple[int, ...] = (4,)
     fields: int = 5
-    tumour: float = 80.0
+    tumour_cells: float = 80.0
     others: float = 60.0
     tumour_side: float = 0.6
     loss: float = 3.0
@@ -148,7 +148,7 @@ def simulate_trial(trial: Trial, panel: Panel, *, seed: int) -> TrialCells:
     # Vital cells that are truly faint are negative by definition, so not in the denominator.
     expected = np.where(alive, dying / (dying + (1 - dying) * (1 - trial.low)), np.nan)
     of_field = expit(np.repeat(logit, m) + rng.normal(0, trial.field_sd, logit.size * m))
-    n_tumour = np.where(np.repeat(alive, m), rng.poisson(trial.tumour, of_field.size), 0)
+    n_tumour = np.where(np.repeat(alive, m), rng.poisson(trial.tumour_cells, of_field.size), 0)
     n_other = rng.poisson(trial.others, of_field.size)
     n_control = np.full(trial.control_fields, trial.control_cells)
     field = np.concatenate(
@@ -158,14 +158,14 @@ def simulate_trial(trial: Trial, panel: Panel, *, seed: int) -> TrialCells:
             np.repeat(of_field.size + np.arange(trial.control_fields), n_control),
         ]
     )
-    first, tumour = int(n_tumour.sum()), np.arange(field.size) < int(n_tumour.sum())
+    first, of_tumour = int(n_tumour.sum()), np.arange(field.size) < int(n_tumour.sum())
     kind = np.full(field.size, OTHER)
     kind[:first] = np.where(rng.random(first) < of_field[field[:first]], DYING, VITAL)
     order = np.argsort(field, kind="stable")
-    field, kind, tumour = field[order], kind[order], tumour[order]
+    field, kind, of_tumour = field[order], kind[order], of_tumour[order]
     values = _measures(rng, trial, panel, field, kind)
     names, places = _places(trial, panel, of_field.size)
-    shapes = _shapes(rng, trial, field, tumour)
+    shapes = _shapes(rng, trial, field, of_tumour)
     cells = pd.DataFrame({t.FIELD: names[field], **shapes, **values, TRUE_KIND: kind})
     biopsies = [f"P{p:02d}w{week}" for p in range(trial.patients) for week in trial.weeks]
     return TrialCells(cells, places, pd.Series(expected, index=biopsies))
@@ -200,17 +200,17 @@ def _measures(
 
 
 def _shapes(
-    rng: np.random.Generator, trial: Trial, field: NDArray[np.intp], tumour: NDArray[np.bool_]
+    rng: np.random.Generator, trial: Trial, field: NDArray[np.intp], of_tumour: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.generic]]:
     n = field.size
     edge = trial.tumour_side * SIDE_UM
-    x = np.where(tumour, rng.uniform(0, edge, n), rng.uniform(edge, SIDE_UM, n))
+    x = np.where(of_tumour, rng.uniform(0, edge, n), rng.uniform(edge, SIDE_UM, n))
     start = np.searchsorted(field, field)
     return {
         t.LABEL: np.arange(n) - start + 1,
         t.Y: rng.uniform(0, SIDE_UM, n),
         t.X: x,
-        t.DIAMETER: np.where(tumour, rng.normal(9.5, 0.7, n), rng.normal(6.5, 0.5, n)),
+        t.DIAMETER: np.where(of_tumour, rng.normal(9.5, 0.7, n), rng.normal(6.5, 0.5, n)),
         t.ASPECT: np.full(n, 1.1),
         t.CAP: np.zeros(n, dtype=bool),
         t.EVALUABLE: np.ones(n, dtype=bool),
