@@ -95,8 +95,6 @@ def gating_cells(
     tables = []
     for name in places[t.FIELD]:
         table = objects[name]
-        if t.EVALUABLE in table.columns:
-            table = table[table[t.EVALUABLE].astype(bool)]
         slim = table[[column for column in dict.fromkeys(wanted) if column in table.columns]]
         if away:
             mask = outlines.get(str(name))
@@ -104,7 +102,12 @@ def gating_cells(
             distance = np.nan if mask is None else margin_distance(mask, points)
             slim = slim.assign(**{t.MARGIN_DISTANCE: distance})
         tables.append(slim)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=wanted)
+    if not tables:
+        return pd.DataFrame(columns=wanted)
+    cells = pd.concat(tables, ignore_index=True)
+    if t.EVALUABLE in cells.columns:
+        cells = cells[cells[t.EVALUABLE].astype(bool)].reset_index(drop=True)
+    return cells
 
 
 def load_gates(

@@ -175,7 +175,7 @@ def judge(
     return Judged(
         pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
         {
-            name: spread(merged.objects[name], table).drop(columns=[GIVEN, NOTE], errors="ignore")
+            name: _without_remarks(spread(merged.objects[name], table))
             for name, table in by_field.items()
         },
         count_cells(parts, names, panels, settings.gating, unmerged),
@@ -196,6 +196,11 @@ def _together(objects: Mapping[str, pd.DataFrame], fields: pd.DataFrame) -> pd.D
     if fields.empty:
         return pd.DataFrame(columns=[*fields.columns, t.EVALUABLE, t.EXCLUSION])
     return pd.concat([objects[name] for name in fields[t.FIELD]], ignore_index=True)
+
+
+def _without_remarks(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what a person said of classes: `phenotype` and `why` have it."""
+    return table.drop(columns=[GIVEN, NOTE]) if GIVEN in table.columns else table
 
 
 def _by_field(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
