@@ -67,7 +67,9 @@ def read_corrections(path: Path) -> pd.DataFrame:
     """
     table = t.read_csv(path, dtype=str, keep_default_na=False)
     key = t.LABEL if t.LABEL in table.columns else t.CELL_ID
-    t.require(table, [t.FIELD, key, t.CORRECT_CLASS], source=str(path))
+    t.require(table, [t.FIELD, t.CORRECT_CLASS], source=str(path))
+    if key not in table.columns:
+        raise TableError(f"{path}: expected a column {t.LABEL}, or {t.CELL_ID}; found neither")
     if table.empty:
         raise TableError(f"{path}: no correction in it")
     for column in (t.READER, t.TIME):

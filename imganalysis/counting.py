@@ -92,7 +92,7 @@ def count_cells(
         scaled=scaled,
         bounds=bounds,
         false_positives=blanks,
-        ungated=_ungated(parts),
+        ungated=ungated_fields(parts),
         certain=certain,
         unmerged=apart,
         indeterminate=_indeterminate(counted, fields),
@@ -162,7 +162,8 @@ def _limits(recall: Recall, marker: str) -> tuple[NDArray[np.float64], NDArray[n
     return blank, detected
 
 
-def _ungated(parts: Sequence[Part]) -> frozenset[tuple[str, str]]:
+def ungated_fields(parts: Sequence[Part]) -> frozenset[tuple[str, str]]:
+    """(field, marker) pairs of which a measure has no gate, by the gates the cells have now."""
     found = set()
     for part in parts:
         scope = part.fields[[t.FIELD, t.BATCH, t.ACQUISITION]].astype(str)

@@ -164,8 +164,11 @@ def decided_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
         np.column_stack([side[states] for states in other]) for side in membership(one, fraction)
     )
     digit = recall.markers[marker].digits
-    kept = digit != UNKNOWN_CODE
-    kind = digit[kept].astype(np.intp) * PATTERNS + pattern(above[kept], below[kept])
+    # A cell that counts alike either way counts whatever its call is: a person gave its class.
+    alike = (above[:, 0] == above[:, 1]) & (below[:, 0] == below[:, 1])
+    kept = (digit != UNKNOWN_CODE) | alike
+    called = (digit[kept] == POSITIVE_CODE).astype(np.intp)
+    kind = called * PATTERNS + pattern(above[kept], below[kept])
     flat = np.bincount(one.rows[kept] * 2 * PATTERNS + kind, minlength=n * 2 * PATTERNS)
     result[:, : 2 * PATTERNS] = flat.reshape(n, 2 * PATTERNS)
     rates = np.zeros(recall.n_batches)

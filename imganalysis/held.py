@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from imganalysis.gate_review import Review, review_gates, run_version
 from imganalysis.guarding import guarded_calls
 from imganalysis.moving import Held, move_gates
 from imganalysis.quantify.merging import merged_cells
-from imganalysis.results import BIOPSIES, CORRECTIONS, FIELDS, cells_path
+from imganalysis.results import BIOPSIES, CORRECTIONS, FIELDS, RUN, cells_path
 from imganalysis.second_half import counted_part
 from imganalysis.study import SAMPLE
 
@@ -80,6 +81,11 @@ def held_results(folder: Path) -> HeldResults:
             f"{folder}: made by imganalysis {made_by}, this is {__version__}; gates are moved on "
             "results of this version only. Run the analysis again"
         )
+    if _has_classifier(folder):
+        raise StudyError(
+            f"{folder}: a learned classifier gave classes, which do not follow the gates; run the "
+            "analysis without it to move gates"
+        )
     review = review_gates(folder)
     fields = _sample_fields(folder)
     given = _given_classes(folder)
@@ -89,12 +95,19 @@ def held_results(folder: Path) -> HeldResults:
         if not mine.empty:
             parts.append(_part(folder, mine, panel, given, review))
     held = Held(tuple(parts), fields, review.panels, review.settings)
-    biopsies = t.read_csv(folder / BIOPSIES, keep_default_na=False, na_values=[""])
+    # A name of digits only is a name all the same.
+    biopsies = t.read_csv(
+        folder / BIOPSIES, dtype={t.BIOPSY: str}, keep_default_na=False, na_values=[""]
+    )
     t.require(biopsies, [t.BIOPSY, "reason"], source=str(folder / BIOPSIES))
-    biopsies[t.BIOPSY] = biopsies[t.BIOPSY].astype(str)
     found = HeldResults(held, review, biopsies.set_index(t.BIOPSY))
     _check(folder, found)
     return found
+
+
+def _has_classifier(folder: Path) -> bool:
+    record = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return bool(record.get("classifier"))
 
 
 def _sample_fields(folder: Path) -> pd.DataFrame:
@@ -164,6 +177,9 @@ def _as_written(cells: pd.DataFrame, panel: Panel, said: NDArray[np.bool_]) -> C
 def _check(folder: Path, found: HeldResults) -> None:
     """Refuse cells that do not give the results' own numbers again."""
     again = move_gates(found.held, found.review.gates).fractions
+    missing = again.index.difference(found.biopsies.index)
+    if len(missing):
+        raise StudyError(f"{folder}: {BIOPSIES} lacks {', '.join(map(str, missing))}")
     written = found.biopsies.reindex(again.index)
     for column in again.columns:
         if column not in written.columns:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.counted import Counted, Part, membership
-from imganalysis.counting import count_cells
+from imganalysis.counting import count_cells, ungated_fields
+from imganalysis.panel import markers_needed
 from imganalysis.quantify.statistics import cluster_proportion
 from imganalysis.quantify.summary import clustering, fraction_names
 
@@ -121,12 +122,12 @@ def recount(held: Held, gates: Sequence[Gate]) -> Counts:
 def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
     settings = held.settings.summary
     panel_of = held.fields["panel"].to_numpy(dtype=object)
-    ungated = _ungated(held)
-    sides: dict[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
+    ungated = ungated_fields(held.parts)
+    sides: dict[str, tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
     fractions = fraction_names(held.panels.values())
     for fraction in fractions:
         x, n = np.zeros(len(panel_of), np.int64), np.zeros(len(panel_of), np.int64)
-        shown = np.zeros(len(panel_of), bool)
+        shown, lost = np.zeros(len(panel_of), bool), np.zeros(len(panel_of), bool)
         for one in counted:
             own = next((f for f in one.part.panel.fractions if f.name == fraction.name), None)
             if own is not None:
@@ -134,19 +135,22 @@ def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
                 states, many = one.recall.states, len(panel_of)
                 x += np.bincount(one.rows[above[states]], minlength=many)
                 n += np.bincount(one.rows[below[states]], minlength=many)
-                if one.part.panel.name not in ungated.get(fraction.name, ()):
-                    shown |= panel_of == one.part.panel.name
-        sides[fraction.name] = x, n, shown
+                shown |= panel_of == one.part.panel.name
+                needed = markers_needed(one.part.panel, (*own.numerator, *own.denominator))
+                lacking = {name for name, marker in ungated if marker in needed}
+                lost |= (panel_of == one.part.panel.name) & held.names.isin(lacking)
+        sides[fraction.name] = x, n, shown, lost
     code, biopsies = pd.factorize(held.fields[t.BIOPSY])
     rows = []
     for i in range(len(biopsies)):
         mine = np.flatnonzero(code == i)
         row: dict[str, Any] = {}
         for fraction in fractions:
-            x, n, shown = (values[mine] for values in sides[fraction.name])
+            x, n, shown, lost = (values[mine] for values in sides[fraction.name])
+            known = bool(shown.any() and not lost.any())
             scale = 100.0 if fraction.percent else 1.0
             e = None
-            if shown.any():
+            if known:
                 key = (i, shown.tobytes())
                 if key not in held.clusters:
                     group = held.fields.iloc[mine[shown]].reset_index(drop=True)
@@ -157,22 +161,8 @@ def _fractions(held: Held, counted: Sequence[Counted]) -> pd.DataFrame:
                     confidence=settings.confidence, deff_default=settings.deff_default,
                 )  # fmt: skip
             ends = (np.nan,) * 3 if e is None else (e.value, e.lo, e.hi)
-            row[fraction.count] = n[shown].sum() if shown.any() else np.nan
+            row[fraction.count] = n[shown].sum() if known else np.nan
             for end, value in zip(("", "_lo", "_hi"), ends, strict=True):
                 row[f"{fraction.name}{end}"] = scale * value
         rows.append(row)
     return pd.DataFrame(rows, index=pd.Index(biopsies, name=t.BIOPSY))
-
-
-def _ungated(held: Held) -> dict[str, set[str]]:
-    """Fraction -> panels in which a marker that it needs has no gate in some batch."""
-    from imganalysis.panel import markers_needed
-
-    found: dict[str, set[str]] = {}
-    for part in held.parts:
-        for fraction in part.panel.fractions:
-            needed = markers_needed(part.panel, (*fraction.numerator, *fraction.denominator))
-            gates = [g for m in needed for column in part.recall.markers[m].gates for g in column]
-            if any(gate is None or gate.value is None for gate in gates):
-                found.setdefault(fraction.name, set()).add(part.panel.name)
-    return found

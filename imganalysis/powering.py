@@ -270,7 +270,7 @@ def _least(
     lasting = good[::-1].cummin()[::-1].astype(bool)
     if not lasting.any():
         last = known.iloc[-1]
-        said = f"not reached with {last[by]}"
+        said = f"not reached with {last[by]:g}"
         return pd.NA, float(last[value]), float(last[f"{value}_se"]), said
     row = known[lasting].iloc[0]
     close = abs(row[value] - wanted) < 2 * row[f"{value}_se"]

@@ -52,7 +52,7 @@ def print_biopsy_agreement(agreement: pd.DataFrame, notes: Sequence[str], level:
         band = str(by["icc_2_1"]["verdict"])
         rows.append([str(name), str(group["n"].iloc[0]), *shown, band])
     heads = [head for head, _ in _BIOPSY.values()]
-    title = f"Agreement per biopsy, percent points, {level} intervals; second minus first"
+    title = f"Agreement per biopsy, percent points, {level} intervals; as named: left minus right"
     console.print(_table(("comparison", "n", *heads, "by the interval"), rows, title))
     _pearson(agreement, console)
     _acceptance(agreement, console)

@@ -277,3 +277,23 @@ def test_parts_of_a_whole_are_told_of_the_same_cells() -> None:
         f"{name}/": [[0, 0]] for name in ("pct_T", "pct_NK", "pct_CD3CD56")
     } | {"pct_NK/max": [[0, 0]]}
     assert found.bounds["pct_NK"]["open"].tolist() == [2]
+
+
+def test_gates_are_moved_where_another_batch_has_none() -> None:
+    """What one biopsy lacks takes nothing from the others, as in the run."""
+    objects, fields = study()
+    last = fields[t.BIOPSY][fields[t.ROLE] == "sample"].iloc[-1]
+    second = (fields[t.BIOPSY] == last) & (fields[t.ROLE] == "sample")
+    fields = fields.assign(**{t.BATCH: fields[t.BATCH].mask(second, "second")})
+    for name in fields[t.FIELD][second]:
+        objects[name] = objects[name].assign(**{t.BATCH: "second"})
+    settings = Settings.model_validate({"gating": {"ladder": {"rungs": ["control_percentile"]}}})
+    side = int(np.ceil(SIDE_UM / t.GRID_UM))
+    grids = {name: np.full((side, side), t.GRID_UM**2) for name in objects}
+    found = judge(objects, fields, grids, {A.name: A}, settings)
+    table = biopsies(found, fields)["apoptotic_fraction"]
+    samples = fields[fields[t.ROLE] == "sample"].reset_index(drop=True)
+    held = Held(found.parts, samples, {A.name: A}, settings)
+    moved = move_gates(held, found.gates).fractions["apoptotic_fraction"]
+    assert table.isna().tolist() == [False, True]
+    assert moved.to_numpy() == pytest.approx(table.to_numpy(), nan_ok=True)

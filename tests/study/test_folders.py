@@ -305,3 +305,10 @@ def test_names_with_a_hash_may_be_no_utf8(study):
         pytest.skip("this file system takes UTF-8 only")
     names = [f.name for f in study.discover(panels=ONE).fields]
     assert len(set(names)) == 2 and all(name.isascii() for name in names)
+
+
+def test_results_are_no_study(study):
+    study.add("labels/f.tif")
+    (study.root / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(StudyError, match="results of a run"):
+        study.discover(panels=ONE)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.panel import FractionOf
 
+NAMES = dict.fromkeys((t.FIELD, t.BIOPSY, t.SECTION, "patient", "lesion"), str)
+"""Columns of names: `001` is no number."""
+
 NEEDED_FIELDS = ("field", "biopsy", "panel", "role", "file", "scene", "tile", "status", "flags")
 NEEDED_CELLS = (t.LABEL, t.Y, t.X, t.EVALUABLE, t.EXCLUSION, t.PHENOTYPE)
 NOT_ANALYSED = "not analysed"
@@ -253,8 +256,10 @@ def open_results(folder: Path) -> Opened:
         panels = {str(n): Panel.model_validate(p) for n, p in record["panels"].items()}
         settings = Settings.model_validate(record["settings"])
         root = Path(record["study"]["root"])
-        biopsies = t.read_csv(folder / r.BIOPSIES, keep_default_na=False, na_values=[""])
-        fields = t.read_csv(folder / r.FIELDS, keep_default_na=False, na_values=[""])
+        biopsies = t.read_csv(
+            folder / r.BIOPSIES, dtype=NAMES, keep_default_na=False, na_values=[""]
+        )
+        fields = t.read_csv(folder / r.FIELDS, dtype=NAMES, keep_default_na=False, na_values=[""])
         t.require(fields, NEEDED_FIELDS, source=str(folder / r.FIELDS))
         t.require(biopsies, ("biopsy", "flags"), source=str(folder / r.BIOPSIES))
         gates = _gates(folder)
