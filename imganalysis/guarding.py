@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import POSITIVE_CODE, call_cells, call_codes
+from imganalysis.classify.calls import (
+    POSITIVE_CODE,
+    call_cells,
+    call_codes,
+    call_words,
+    combine,
+)
 from imganalysis.quantify.neighbours import brighter_side, free_ring_means
 
 if TYPE_CHECKING:
@@ -90,9 +96,13 @@ def guarded_calls(
     if not alone:
         return calls
     without = call_cells(cells.assign(**alone), panel, gates, band)
-    lower = (calls == t.POSITIVE) & (without != t.POSITIVE)
-    lower |= (calls == t.INDETERMINATE) & (without == t.NEGATIVE)
-    return calls.mask(lower, without)
+    lower = {
+        t.call_column(c.marker): call_words(
+            combine([call_codes(one, c.marker) for one in (calls, without)], "all")
+        )
+        for c in panel.gated
+    }
+    return pd.DataFrame(lower, index=cells.index)
 
 
 def values_alone(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[Any]]:

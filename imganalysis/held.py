@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from imganalysis.gate_review import Review, review_gates, run_version
 from imganalysis.guarding import guarded_calls
 from imganalysis.moving import Held, move_gates
 from imganalysis.quantify.merging import merged_cells
-from imganalysis.results import BIOPSIES, CORRECTIONS, FIELDS, RUN, cells_path
+from imganalysis.results import BIOPSIES, CORRECTIONS, FIELDS, cells_path, made_with_classifier
 from imganalysis.second_half import counted_part
 from imganalysis.study import SAMPLE
 
@@ -81,7 +80,7 @@ def held_results(folder: Path) -> HeldResults:
             f"{folder}: made by imganalysis {made_by}, this is {__version__}; gates are moved on "
             "results of this version only. Run the analysis again"
         )
-    if _has_classifier(folder):
+    if made_with_classifier(folder):
         raise StudyError(
             f"{folder}: a learned classifier gave classes, which do not follow the gates; run the "
             "analysis without it to move gates"
@@ -103,11 +102,6 @@ def held_results(folder: Path) -> HeldResults:
     found = HeldResults(held, review, biopsies.set_index(t.BIOPSY))
     _check(folder, found)
     return found
-
-
-def _has_classifier(folder: Path) -> bool:
-    record = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    return bool(record.get("classifier"))
 
 
 def _sample_fields(folder: Path) -> pd.DataFrame:

@@ -163,7 +163,7 @@ def check_target(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         )
     if all(path.name.startswith(".") for path in out.iterdir()):
         return
-    if not _is_ours(out):
+    if not is_results(out):
         raise OutputError(
             f"{out}: is not empty and holds no results of imganalysis ({RUN}), so nothing in it "
             "is replaced; choose another folder with --out"
@@ -174,13 +174,19 @@ def check_target(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         )
 
 
-def _is_ours(folder: Path) -> bool:
+def is_results(folder: Path) -> bool:
     """Whether a folder holds the results of a run."""
     try:
         record = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and OUR_KEY in record
+
+
+def made_with_classifier(folder: Path) -> bool:
+    """Whether the run gave classes by a learned classifier, whose file is not in its results."""
+    record = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return bool(record.get("classifier"))
 
 
 def _swap(partial: Path, out: Path) -> None:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imganalysis.classify.calls import (
-    NEGATIVE_CODE,
-    POSITIVE_CODE,
     UNKNOWN_CODE,
     batches_of,
     call_between,
@@ -160,11 +158,8 @@ class Recall:
             if own.alone is not None:
                 without.append(call_between(own.alone[k][rows], low, high))
         calls = combine(with_) if len(with_) > 1 else with_[0]
-        if without:  # as `imganalysis.guarding.guarded_calls` does it with words
-            alone = combine(without)
-            lower = (calls == POSITIVE_CODE) & (alone != POSITIVE_CODE)
-            lower |= (calls == UNKNOWN_CODE) & (alone == NEGATIVE_CODE)
-            calls[lower] = alone[lower]
+        if without:  # as `imganalysis.guarding.guarded_calls`: the lower of the two
+            calls = combine([calls, combine(without)], "all")
         return np.minimum(calls, UNKNOWN_CODE)
 
     def moved(

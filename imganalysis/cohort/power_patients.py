@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from imganalysis.cohort.compare import ENOUGH, FEWEST
 from imganalysis.cohort.power import share_se, stream
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.cohort.power import Progress
-
-FEWEST = 6
-"""Patients under which nothing is tested."""
-
-ENOUGH = 12
-"""Patients (in each group) from which a t test is taken; below it an exact rank test."""
 
 ALPHA = 0.05
 DESIGNS = ("paired", "unpaired")

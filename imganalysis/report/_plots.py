@@ -38,6 +38,15 @@ _LOOK: Any = {
 
 
 @contextmanager
+def house_style() -> Iterator[None]:
+    """Draw with the same look whatever the user's matplotlib is set to."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_LOOK)
+        yield
+
+
+@contextmanager
 def figure_to(path: Path, width: float, height: float) -> Iterator[Any]:
     """Give a figure to draw on, inches, and write it as PNG.
 
@@ -46,9 +55,7 @@ def figure_to(path: Path, width: float, height: float) -> Iterator[Any]:
     OutputError
         The file cannot be written.
     """
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_LOOK)
+    with house_style():
         figure: Any = Figure(figsize=(width, height), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from imganalysis import tables_cohort as c
 from imganalysis.report._canvas import encode_png, printable
+from imganalysis.report._plots import house_style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,23 +23,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Told apart with any colour vision (Okabe and Ito, 2008)."""
 
 STYLES = ("-", "--", "-.", ":")
-GREY, PALE = "#555555", "#BBBBBB"
+GREY = "#555555"
 DPI = 150
 MANY_LINES = 14
 """Patients from which lines are grey and not named."""
 
 
 def _drawn(width: float, height: float, draw: Callable[[Figure], None]) -> bytes:
-    """Draw with matplotlib's own defaults, whatever the user's are; no date in the file."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(
-            {
-                "font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False,
-                "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-                "text.parse_math": False,
-            }
-        )  # fmt: skip
+    """Draw in the house style; no date in the file."""
+    with house_style():
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         canvas: Any = FigureCanvasAgg(figure)
         draw(figure)

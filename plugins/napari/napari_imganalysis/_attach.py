@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SESSIONS: WeakKeyDictionary[Any, tuple[Session, Any]] = WeakKeyDictionary()
 
 PLUGIN = "imganalysis"
-STUDY, CELLS, GALLERY = "Study", "Cells", "Gallery"
+STUDY, CELLS = "Study", "Cells"
 """Names of the widgets in the manifest."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imganalysis import results as r
 from imganalysis import tables as t
@@ -112,11 +111,3 @@ def begin(opened: Opened, field: OpenField) -> Begun:
     spacing = flat if labels.ndim == 2 else (size.z or 1.0, *flat)
     digest = opened.row(field.name).get("sha256")
     return Begun(labels, spacing, str(digest) if digest and digest == digest else None)
-
-
-def made_with_classifier(opened: Opened) -> bool:
-    """Whether a run gave classes by a learned classifier, whose file is not among its results."""
-    if opened.folder is None:
-        return False
-    record: Any = json.loads((opened.folder / r.RUN).read_text(encoding="utf-8"))
-    return bool(record.get("classifier"))

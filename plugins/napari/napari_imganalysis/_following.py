@@ -15,8 +15,8 @@ from imganalysis.corrections import REGIONAL, log_path
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.outlining import outline_path, outlines_of
 from imganalysis.regiving import regive_classes
-from imganalysis.results import user_name
-from napari_imganalysis._edit_study import Begun, begin, made_with_classifier, study_of
+from imganalysis.results import made_with_classifier, user_name
+from napari_imganalysis._edit_study import Begun, begin, study_of
 from napari_imganalysis._measuring import Measuring, measure
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Following:
             return None
         if self._measuring is not None and not self._stale:
             return None
-        if made_with_classifier(opened):
+        if opened.folder is not None and made_with_classifier(opened.folder):
             if not self._told:
                 self._told = True
                 self.session.tell("warning", NOT_FOLLOWING)

@@ -35,7 +35,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         `read_layers`; `read_results` for a folder of results; `read_table` for a table of cells
         of one; None to leave the file to another plugin.
     """
-    from napari_imganalysis._results import is_results
+    from imganalysis.results import is_results
 
     paths = _paths(path)
     if len(paths) == 1 and paths[0].is_dir() and is_results(paths[0]):
@@ -140,7 +140,7 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
 
 def _results_of(path: Path, kind: str) -> bool:
     """Whether a file is one of a folder of results, of that kind."""
-    from napari_imganalysis._results import is_results
+    from imganalysis.results import is_results
 
     return path.parent.name == kind and path.is_file() and is_results(path.parent.parent)
 

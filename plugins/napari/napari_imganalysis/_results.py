@@ -214,15 +214,6 @@ def read_cells(path: Path) -> pd.DataFrame:
     return table
 
 
-def is_results(folder: Path) -> bool:
-    """Whether a folder holds results of imganalysis."""
-    try:
-        record = json.loads((folder / r.RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and r.OUR_KEY in record
-
-
 def open_any(path: Path) -> Opened:
     """Open a folder of results, or else a study's folder or image file.
 
@@ -231,7 +222,7 @@ def open_any(path: Path) -> Opened:
     ImganalysisError
         Neither; or results of a version that cannot be read.
     """
-    return open_results(path) if is_results(path) else open_unanalysed(path)
+    return open_results(path) if r.is_results(path) else open_unanalysed(path)
 
 
 def open_results(folder: Path) -> Opened:
@@ -245,7 +236,7 @@ def open_results(folder: Path) -> Opened:
         A table is damaged.
     """
     folder = Path(folder)
-    if not is_results(folder):
+    if not r.is_results(folder):
         raise StudyError(
             f"{folder}: expected a folder of results with {r.RUN}, found none; choose the folder "
             "that was given to --out"
