@@ -96,9 +96,22 @@ def _blind(viewer: Any, widgets: dict[str, Any]) -> None:
         view.click(row.centroid_y_um, row.centroid_x_um)
 
 
+def _gates(viewer: Any, widgets: dict[str, Any]) -> None:
+    gates = widgets["Gates"]
+    titles = [gates.gate.itemText(i) for i in range(gates.gate.count())]
+    gates.gate.setCurrentIndex(next(i for i, one in enumerate(titles) if "casp3" in one))
+    gates.plot.stepped.emit(3.2)
+    gates.reason.setText("Nuclear haze up to 3")
+
+
+def _export(viewer: Any, widgets: dict[str, Any]) -> None:
+    """Nothing is to be done: it shows what it is."""
+
+
 SCENES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "Study": _study, "Cells": _cells, "Gallery": _gallery, "Corrections": _corrections,
-    "Train": _train, "Analyse": _analyse, "Blind counting": _blind,
+    "Train": _train, "Analyse": _analyse, "Gates": _gates, "Export": _export,
+    "Blind counting": _blind,
 }  # fmt: skip
 """Widget -> what is shown in it."""
 

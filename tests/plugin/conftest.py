@@ -17,7 +17,7 @@ from imganalysis.settings import Settings
 from imganalysis.simulate import load_recipe, simulate_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # napari's pytest plugin would load napari for every test of the suite; only its fixtures are
@@ -111,14 +111,30 @@ def viewer(screen: None, napari_loaded: None, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture
-def messages(viewer: Any) -> list[tuple[str, str]]:
-    """What the session told the user, in order."""
+def session(viewer: Any) -> Any:
+    """What all widgets of the viewer share."""
     from napari_imganalysis._attach import session_of
 
+    return session_of(viewer)
+
+
+@pytest.fixture
+def add(viewer: Any) -> Callable[[str], Any]:
+    """Docks a widget of the plugin, found by the manifest."""
+
+    def dock(name: str) -> Any:
+        return viewer.window.add_plugin_dock_widget("imganalysis", name, tabify=True)[1]
+
+    return dock
+
+
+@pytest.fixture
+def messages(session: Any) -> list[tuple[str, str]]:
+    """What the session told the user, in order."""
     told: list[tuple[str, str]] = []
 
     def keep(kind: str, text: str) -> None:
         told.append((kind, text))
 
-    session_of(viewer).message.connect(keep)
+    session.message.connect(keep)
     return told

@@ -26,13 +26,6 @@ GUARD, CONTROLS = ("measuring", "guard_um"), ("gating", "min_control_cells")
 
 
 @pytest.fixture
-def session(viewer: Any) -> Any:
-    from napari_imganalysis._attach import session_of
-
-    return session_of(viewer)
-
-
-@pytest.fixture
 def analyse(viewer: Any) -> Any:
     return viewer.window.add_plugin_dock_widget("imganalysis", "Analyse")[1]
 

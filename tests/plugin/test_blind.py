@@ -22,13 +22,6 @@ VITAL, DYING = load_panel("apoptosis").classes[:2]
 
 
 @pytest.fixture
-def session(viewer: Any) -> Any:
-    from napari_imganalysis._attach import session_of
-
-    return session_of(viewer)
-
-
-@pytest.fixture
 def blind(viewer: Any, session: Any, results: Path, tmp_path: Path) -> Any:
     viewer.window.add_plugin_dock_widget("imganalysis", "Study")
     made = viewer.window.add_plugin_dock_widget("imganalysis", "Blind counting")[1]

@@ -37,21 +37,6 @@ def study(images: Path, results: Path, tmp_path: Path) -> tuple[Path, Path]:
     return root, out
 
 
-@pytest.fixture
-def add(viewer: Any) -> Add:
-    def dock(name: str) -> Any:
-        return viewer.window.add_plugin_dock_widget("imganalysis", name, tabify=True)[1]
-
-    return dock
-
-
-@pytest.fixture
-def session(viewer: Any) -> Any:
-    from napari_imganalysis._attach import session_of
-
-    return session_of(viewer)
-
-
 def event(kind: str, position: Any, *, dragging: bool = False) -> Any:
     from napari.utils._test_utils import read_only_mouse_event
 

@@ -43,13 +43,6 @@ def ungated(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def session(viewer: Any) -> Any:
-    from napari_imganalysis._attach import session_of
-
-    return session_of(viewer)
-
-
 def dock(viewer: Any, name: str) -> Any:
     return viewer.window.add_plugin_dock_widget("imganalysis", name, tabify=True)[1]
 

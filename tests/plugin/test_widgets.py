@@ -30,23 +30,6 @@ pytestmark = pytest.mark.usefixtures("screen")
 
 
 @pytest.fixture
-def add(viewer: Any) -> Add:
-    """Docks a widget of the plugin, found by the manifest."""
-
-    def dock(name: str) -> Any:
-        return viewer.window.add_plugin_dock_widget("imganalysis", name, tabify=True)[1]
-
-    return dock
-
-
-@pytest.fixture
-def session(viewer: Any) -> Any:
-    from napari_imganalysis._attach import session_of
-
-    return session_of(viewer)
-
-
-@pytest.fixture
 def copy(results: Path, tmp_path: Path) -> Path:
     return shutil.copytree(results, tmp_path / "results")
 
