@@ -162,6 +162,7 @@ GATE_FLAGS: dict[str, str] = {
 
 AGREEMENT: dict[str, str] = {
     "too_few_biopsies": "fewer than three biopsies have both readings",
+    "too_few_for_verdict": "fewer than 20 biopsies; the figures are shown, but not judged",
     "no_spread": "all values are the same, so that nothing can vary together",
     "no_difference": "both readings are the same in every pair, so that no interval can be had; is "
     "it one table twice?",
@@ -174,3 +175,8 @@ AGREEMENT: dict[str, str] = {
     "no_disagreement": "the readings never differ, so that kappa's interval cannot be had",
 }
 """Fixed words in the column ``reason`` of what `agree` and `power` write."""
+
+MET, NOT_MET, NOT_JUDGED = "met", "not met", "not judged"
+"""Words in the column ``verdict`` of what `agree` writes."""
+ACCEPT_ALL = "accept_all"
+"""The statistic whose verdict is that of a whole comparison."""

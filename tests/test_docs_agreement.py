@@ -10,7 +10,7 @@ import pytest
 from imganalysis import agreeing, powering
 from imganalysis import tables as t
 from imganalysis.cli import app
-from imganalysis.cohort import biopsy_agreement, cell_agreement, click_cells
+from imganalysis.cohort import acceptance, cell_agreement, click_cells
 from imganalysis.powering import Question
 from imganalysis.words import AGREEMENT
 
@@ -41,10 +41,14 @@ def test_every_file_status_and_score_is_named(repository: Path) -> None:
     ]  # fmt: skip
     for name in names:
         assert f"`{name}`" in text, name
-    lower = f"{biopsy_agreement.ICC_LOWER:g}".removeprefix("0")
+    lower = f"{acceptance.ICC_LOWER:g}".removeprefix("0")
     assert f"the lower end of the interval of ICC(2,1) is {lower} or more" in text
-    assert f"bias is {biopsy_agreement.BIAS_POINTS:g} points or less" in text
-    assert f"lie within {biopsy_agreement.LIMIT_POINTS:g} points" in text
+    assert f"bias is {acceptance.BIAS_POINTS:g} points or less" in text
+    assert f"lie within {acceptance.LIMIT_POINTS:g} points" in text
+    assert f"only from **{acceptance.VERDICT_BIOPSIES} biopsies** on" in text
+    assert f"fewer than {acceptance.VERDICT_BIOPSIES} biopsies;" in AGREEMENT[acceptance.TOO_FEW]
+    for name, least in acceptance.least_f1().items():
+        assert f"| `{name}` | {least:.2f} |" in text, name
     power = page(repository, "power.md")
     for name in powering.NAMES:
         assert f"`{name}`" in power, name

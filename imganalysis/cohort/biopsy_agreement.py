@@ -10,6 +10,12 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.cohort.acceptance import (
+    AGREEMENT_COLUMNS,
+    VERDICT_BIOPSIES,
+    agreement_row,
+    judge_biopsies,
+)
 from imganalysis.cohort.agreement import (
     MINIMUM,
     BlandAltman,
@@ -28,16 +34,6 @@ if TYPE_CHECKING:
 OURS = "imganalysis"
 READERS, TOOL, MEAN, ALL = "reader-reader", "ours-reader", "ours-mean", "all readers"
 """Kinds of comparison."""
-
-ICC_LOWER, BIAS_POINTS, LIMIT_POINTS = 0.75, 5.0, 15.0
-"""What is asked of agreement: lower end of ICC(2,1); bias and limits in percent points."""
-
-MET, NOT_MET, NOT_JUDGED = "met", "not met", "not judged"
-
-AGREEMENT_COLUMNS = (
-    "comparison", "kind", "n", "statistic", "value", "lo", "hi", "method", "target", "verdict",
-    "reason",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ def compare_biopsies(
     if len(readers) > 2:
         rows.append(_all_readers(theirs.values.dropna(), confidence))
     reach = _readers_reach(made)
-    rows += [row for one in made if one.kind == TOOL for row in acceptance(one, reach)]
+    rows += [row for one in made if one.kind == TOOL for row in judge_biopsies(one, reach)]
     pairs = [
         one.pairs.assign(comparison=one.name, kind=one.kind, first=one.first, second=one.second)
         for one in made
@@ -214,23 +210,17 @@ def _rows(one: Comparison) -> list[dict[str, Any]]:
         "icc_2_1": one.icc,
         "pearson_hides_bias": one.pearson,
     }
-    rows = [_row(one.name, one.kind, found.n, name, value) for name, value in parts.items()]
+    rows = [
+        agreement_row(one.name, one.kind, found.n, name, value) for name, value in parts.items()
+    ]
     rows[-2]["verdict"] = band(one.icc)
     return rows
-
-
-def _row(comparison: str, kind: str, n: int, statistic: str, value: Statistic) -> dict[str, Any]:
-    return {
-        "comparison": comparison, "kind": kind, "n": n, "statistic": statistic,
-        "value": value.value, "lo": value.lo, "hi": value.hi, "method": value.method,
-        "target": "", "verdict": "", "reason": value.reason,
-    }  # fmt: skip
 
 
 def _all_readers(values: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """ICC of all readers at once, over the biopsies that all have read."""
     icc = icc_agreement(values.to_numpy(), confidence=confidence)
-    row = _row(f"{values.shape[1]} readers", ALL, len(values), "icc_2_1", icc)
+    row = agreement_row(f"{values.shape[1]} readers", ALL, len(values), "icc_2_1", icc)
     return {**row, "verdict": band(icc)}
 
 
@@ -238,49 +228,6 @@ def _readers_reach(made: list[Comparison]) -> float:
     """Mean over pairs of readers of the farther limit; NaN where there is no pair."""
     reaches = [one.reach for one in made if one.kind == READERS and np.isfinite(one.reach)]
     return float(np.mean(reaches)) if reaches else float("nan")
-
-
-def acceptance(one: Comparison, readers_reach: float) -> list[dict[str, Any]]:
-    """Judge a comparison of ours with a reader by what is asked of it.
-
-    Parameters
-    ----------
-    one
-        Ours against a reader.
-    readers_reach
-        The farther limit of agreement among readers, percent points; NaN with one reader.
-
-    Returns
-    -------
-    list of dict
-        A row for each of ICC, bias, limits, and all together.
-    """
-    n, found = one.bland_altman.n, one.bland_altman
-    bias, reach = abs(found.bias.value), one.reach
-    wide = max(LIMIT_POINTS, readers_reach) if np.isfinite(readers_reach) else LIMIT_POINTS
-    beside = f" or {readers_reach:.1f} as among readers" if np.isfinite(readers_reach) else ""
-    beyond = float(np.max(np.abs((found.lower.lo, found.upper.hi))))
-    parts: list[tuple[str, float, float, float, str, bool]] = [
-        ("accept_icc", one.icc.value, one.icc.lo, one.icc.hi, f"lower end >= {ICC_LOWER}",
-         one.icc.lo >= ICC_LOWER),
-        ("accept_bias", found.bias.value, found.bias.lo, found.bias.hi,
-         f"|bias| <= {BIAS_POINTS:g} points", bias <= BIAS_POINTS),
-        ("accept_limits", reach, float("nan"), beyond,
-         f"limits within {LIMIT_POINTS:g} points{beside}", reach <= wide),
-    ]  # fmt: skip
-    rows, verdicts = [], []
-    for name, value, lo, hi, target, holds in parts:
-        judged = np.isfinite(one.icc.lo if name == "accept_icc" else value)
-        verdict = (MET if holds else NOT_MET) if judged else NOT_JUDGED
-        verdicts.append(verdict)
-        reason = "" if judged else one.icc.reason or found.bias.reason
-        statistic = Statistic(value, lo, hi, reason=reason)
-        row = _row(one.name, one.kind, n, name, statistic)
-        rows.append({**row, "target": target, "verdict": verdict})
-    whole = NOT_MET if NOT_MET in verdicts else NOT_JUDGED if NOT_JUDGED in verdicts else MET
-    row = _row(one.name, one.kind, n, "accept_all", Statistic())
-    rows.append({**row, "target": "all of these", "verdict": whole})
-    return rows
 
 
 def _notes(made: list[Comparison], ours: Readings) -> list[str]:
@@ -308,7 +255,7 @@ def _notes(made: list[Comparison], ours: Readings) -> list[str]:
         if one.bland_altman.n < MINIMUM:
             notes.append(
                 f"{one.name}: {one.bland_altman.n} biopsies with both readings; {MINIMUM} are the "
-                "least, 20 or more are wanted"
+                f"least, a verdict needs {VERDICT_BIOPSIES}"
             )
     if not any(one.kind == READERS for one in made):
         notes.append(

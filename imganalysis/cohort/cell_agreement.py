@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.cohort.acceptance import AGREEMENT_COLUMNS, agreement_row, judge_classes
 from imganalysis.cohort.agreement import Statistic
-from imganalysis.cohort.biopsy_agreement import AGREEMENT_COLUMNS, OURS, READERS, TOOL
+from imganalysis.cohort.biopsy_agreement import OURS, READERS, TOOL
 from imganalysis.cohort.cell_scores import cohen_kappa, confusion, f1_score, pabak, proportion
 from imganalysis.cohort.click_cells import (
     CELL_ALONE,
@@ -40,7 +41,7 @@ SCORES = ("prevalence", "sensitivity", "specificity", "f1", "kappa", "pabak", "f
 PER_CLASS_COLUMNS = (
     "comparison", "kind", "class", "n", "tp", "fp", "fn", "tn", "n_not_found", "n_not_clicked",
     *(f"{score}{end}" for score in SCORES for end in ("", "_lo", "_hi")),
-    "cluster", "n_clusters", "method", "reason",
+    "cluster", "n_clusters", "method", "target", "verdict", "reason",
 )  # fmt: skip
 
 
@@ -215,12 +216,20 @@ def _scores(
         if values.size:
             found[f"macro_{score}"] = Statistic(float(values.mean()))
     total = int(n.sum())
-    plain = {"comparison": name, "kind": kind, "n": total, "target": "", "verdict": ""}
     overall = [
-        {**plain, "statistic": key, "value": v.value, "lo": v.lo, "hi": v.hi,
-         "method": f"{v.method} by {cluster}" if v.method else "", "reason": v.reason}
+        agreement_row(
+            name,
+            kind,
+            total,
+            key,
+            replace(v, method=f"{v.method} by {cluster}" if v.method else ""),
+        )
         for key, v in found.items()
-    ]  # fmt: skip
+    ]
+    if kind == TOOL:
+        matched = table["first"].isin(classes) & table["second"].isin([*classes, t.UNRESOLVED])
+        of = set(table.loc[matched, t.BIOPSY]) - {""}
+        overall.append(judge_classes(name, kind, total, len(of), scores))
     return overall, scores
 
 
@@ -267,6 +276,8 @@ def _one_class(
         "cluster": cluster,
         "n_clusters": int((n > 0).sum()),
         "method": found["f1"].method,
+        "target": "",
+        "verdict": "",
         "reason": "; ".join(reasons),
     }
     return row
@@ -313,6 +324,11 @@ def _notes(
         else f"all cells are of one {column}: how {what} differ is not known, and the intervals "
         "take a design effect of 5 for it"
     )
+    if unnamed := int((matched[t.BIOPSY] == "").sum()):
+        notes.append(
+            f"our tables do not say of which biopsy {unnamed} matched cells are (column "
+            f"{t.BIOPSY}); a verdict counts biopsies"
+        )
     notes.append(
         "f1_end_to_end counts cells that only one side has as errors: it holds only if the reader "
         "clicked every cell of the field"

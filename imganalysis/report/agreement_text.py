@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from imganalysis.report.terminal import _console, _table
+from imganalysis.words import ACCEPT_ALL, AGREEMENT, MET, NOT_MET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ _BIOPSY = {
     "icc_2_1": ("ICC(2,1)", 3),
 }
 _ACCEPT = {"accept_icc": "ICC(2,1)", "accept_bias": "bias", "accept_limits": "farther limit"}
+_ASKED = ("comparison", "what", "found", "asked", "verdict")
 _WIDE = 8
 """Columns from which on numbers stand for their names."""
 
@@ -44,10 +46,11 @@ def print_biopsy_agreement(agreement: pd.DataFrame, notes: Sequence[str], level:
     """
     console = _console()
     rows: list[list[str]] = []
-    reasons: dict[str, None] = {}
+    unknown = _Unknown()
     for name, group in agreement.groupby("comparison", sort=False):
         by = {str(row["statistic"]): row for row in group.to_dict("records")}
-        reasons |= {str(row["reason"]): None for row in by.values() if row["reason"]}
+        for key in _BIOPSY:
+            unknown.add(by.get(key))
         shown = [_one(by.get(key), digits) for key, (_, digits) in _BIOPSY.items()]
         band = str(by["icc_2_1"]["verdict"])
         rows.append([str(name), str(group["n"].iloc[0]), *shown, band])
@@ -56,7 +59,23 @@ def print_biopsy_agreement(agreement: pd.DataFrame, notes: Sequence[str], level:
     console.print(_table(("comparison", "n", *heads, "by the interval"), rows, title))
     _pearson(agreement, console)
     _acceptance(agreement, console)
-    _notes(notes, reasons, console)
+    _notes(notes, unknown, console)
+
+
+class _Unknown:
+    """Why what is shown is NA, or has no interval; what is not shown needs no reason."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[tuple[str, str], None] = {}
+
+    def add(self, row: Mapping[Any, Any] | None) -> None:
+        """Take what a shown statistic says."""
+        if row is None or not row["reason"]:
+            return
+        if math.isnan(row["value"]):
+            self.reasons[("NA", str(row["reason"]))] = None
+        elif math.isnan(row["lo"]):
+            self.reasons[("no interval", str(row["reason"]))] = None
 
 
 def _one(row: Mapping[Any, Any] | None, digits: int) -> str:
@@ -86,8 +105,8 @@ def _pearson(agreement: pd.DataFrame, console: Console) -> None:
 def _acceptance(agreement: pd.DataFrame, console: Console) -> None:
     rows = []
     for _, row in agreement[agreement["statistic"].str.startswith("accept_")].iterrows():
-        if row["statistic"] == "accept_all":
-            rows.append([row["comparison"], "all", "", row["target"], row["verdict"].upper()])
+        if row["statistic"] == ACCEPT_ALL:
+            rows.append(_whole(row))
             continue
         value, lo, hi = row["value"], row["lo"], row["hi"]
         shown = "NA" if math.isnan(value) else f"{value:.3g}"
@@ -99,14 +118,18 @@ def _acceptance(agreement: pd.DataFrame, console: Console) -> None:
             [row["comparison"], _ACCEPT[row["statistic"]], shown, row["target"], row["verdict"]]
         )
     if rows:
-        heads = ("comparison", "what", "found", "asked", "verdict")
-        console.print(_table(heads, rows, "Acceptance"))
+        console.print(_table(_ASKED, rows, "Acceptance"))
 
 
-def _notes(notes: Sequence[str], reasons: Mapping[str, None], console: Console) -> None:
-    from imganalysis.words import AGREEMENT
+def _whole(row: pd.Series[Any]) -> list[str]:
+    """Give the line of the verdict, in capitals where there is one."""
+    said = str(row["verdict"])
+    judged = said in (MET, NOT_MET)
+    return [row["comparison"], "all", "", row["target"], said.upper() if judged else said]
 
-    said = [f"NA {word}: {AGREEMENT[word]}" for word in reasons if word in AGREEMENT]
+
+def _notes(notes: Sequence[str], unknown: _Unknown, console: Console) -> None:
+    said = [f"{what} {word}: {AGREEMENT[word]}" for what, word in unknown.reasons]
     for note in [*said, *notes]:
         console.print(f"- {escape(note)}", soft_wrap=True)
 
@@ -132,7 +155,8 @@ def print_cell_agreement(
         Of the intervals, such as ``95 %``.
     """
     console = _console()
-    reasons: dict[str, None] = {}
+    unknown = _Unknown()
+    asked: list[list[str]] = []
     for name, crossed in confusions.items():
         heads, names, title = _heads(name, crossed)
         body = [
@@ -142,26 +166,39 @@ def print_cell_agreement(
         console.print(_table(heads, body, title))
         rows = []
         for _, row in per_class[per_class["comparison"] == name].iterrows():
-            scores = [
-                _one({"value": row[s], "lo": row[f"{s}_lo"], "hi": row[f"{s}_hi"]}, 2)
+            why = dict(part.split(": ") for part in row["reason"].split("; ") if part)
+            each = [
+                {"value": row[s], "lo": row[f"{s}_lo"], "hi": row[f"{s}_hi"],
+                 "reason": why.get(s, "")}
                 for s in _CELL
-            ]
+            ]  # fmt: skip
+            for one in each:
+                unknown.add(one)
+            scores = [_one(one, 2) for one in each]
             rows.append(
                 [row["class"], str(row["tp"] + row["fn"]), f"{row['prevalence']:.3f}", *scores]
             )
-            reasons |= {part.split(": ")[1]: None for part in row["reason"].split("; ") if part}
+            if row["target"]:
+                f1 = scores[_CELL.index("f1")]
+                asked.append([name, row["class"], f1, row["target"], row["verdict"]])
         heads = ["class", "n", "prevalence", *_CELL]
         console.print(
             _table(heads, rows, f"{name}: each class against all others, {level} intervals")
         )
         own = agreement[agreement["comparison"] == name]
-        said = [f"{row['statistic']} {_one(row, 3)}" for row in own.to_dict("records")]
-        reasons |= {str(word): None for word in own["reason"] if word}
+        verdict = own["statistic"] == ACCEPT_ALL
+        asked += [_whole(row) for _, row in own[verdict].iterrows()]
+        overall = own[~verdict].to_dict("records")
+        for stats in overall:
+            unknown.add(stats)
+        said = [f"{stats['statistic']} {_one(stats, 3)}" for stats in overall]
         console.print(
             escape(f"All {own['n'].iloc[0]} matched cells: {'; '.join(said)}"), soft_wrap=True
         )
         console.print()
-    _notes(notes, reasons, console)
+    if asked:
+        console.print(_table(_ASKED, asked, "Acceptance, F1 of matched cells"))
+    _notes(notes, unknown, console)
 
 
 def _heads(name: str, crossed: pd.DataFrame) -> tuple[list[str], list[str], str]:

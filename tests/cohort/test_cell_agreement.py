@@ -80,6 +80,42 @@ def test_all_scores_are_those_of_scikit_learn(tmp_path):
     assert (found.pairs["distance_um"] <= np.sqrt(0.5) + 1e-9).all()
 
 
+def test_f1_of_a_class_is_judged_from_twenty_biopsies_on(tmp_path):
+    whole = "imganalysis against reader0"
+    for fields, verdicts, said in (
+        (19, {"T": "not judged", "NK": "not judged", "other": ""}, "(19 of 20)"),
+        (20, {"T": "met", "NK": "not met", "other": ""}, "not met"),
+    ):
+        cells = study(fields=fields)
+        clicks = clicks_of(cells, error=0)
+        missed = cells.index[cells["phenotype"] == "NK"]
+        clicks.loc[missed[: len(missed) * 3 // 5], "class"] = "other"
+        found = agree(tmp_path, cells, clicks)
+        mine = found.per_class.set_index("class")
+        assert mine.loc["NK", "f1"] < 0.6 < 0.8 < mine.loc["T", "f1"]
+        assert mine["verdict"].to_dict() == verdicts
+        assert mine["target"].to_dict() == {"T": "F1 >= 0.80", "NK": "F1 >= 0.60", "other": ""}
+        assert said in overall(found, "accept_all", whole)["verdict"]
+    agreed = agree(tmp_path, cells, clicks_of(cells, error=0))
+    assert overall(agreed, "accept_all", whole)["verdict"] == "met"
+    # Cells of no named biopsy are of none.
+    nameless = agree(tmp_path, cells.drop(columns="biopsy"), clicks_of(cells, error=0))
+    assert "(0 of 20)" in overall(nameless, "accept_all", whole)["verdict"]
+    assert any("of which biopsy" in note for note in nameless.notes)
+    # Between readers nothing is asked.
+    two = agree(tmp_path, cells, clicks, clicks_of(cells, error=0))
+    assert set(two.per_class.loc[two.per_class["kind"] == "reader-reader", "target"]) == {""}
+
+
+def test_every_class_that_f1_is_asked_of_is_one_of_a_panel():
+    from imganalysis.cohort.acceptance import least_f1
+    from imganalysis.panel import builtin_panels, load_panel
+
+    known = {row.name for name in builtin_panels() for row in load_panel(name).phenotypes}
+    assert set(least_f1()) <= known
+    assert sorted(set(least_f1().values())) == [0.6, 0.7, 0.8]
+
+
 def test_unresolved_cells_stand_in_the_confusion_and_lower_the_coverage(tmp_path):
     cells = study()
     clicks = clicks_of(cells, error=0)

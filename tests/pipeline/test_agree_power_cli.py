@@ -28,13 +28,13 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def biopsies(tmp_path):
     rng = np.random.default_rng(1)
-    truth = rng.uniform(2, 60, 12)
-    names = [f"B{i}" for i in range(12)]
+    truth = rng.uniform(2, 60, 20)
+    names = [f"B{i}" for i in range(20)]
     ours = pd.DataFrame({"biopsy": names, "apoptotic_fraction": truth / 100})
     ours["apoptotic_fraction_naive_lo"] = 0.0
     ours.to_csv(tmp_path / "biopsies.csv", index=False)
     rows = [(n, r, v + d) for r, d in (("A$n", 1), ("=Bob", -1))
-            for n, v in zip(names, truth + rng.normal(0, 1, 12), strict=True)]  # fmt: skip
+            for n, v in zip(names, truth + rng.normal(0, 1, 20), strict=True)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["biopsy", "reader", "percent"])
     table["percent"] = table["percent"].clip(0, 100)
     table.to_csv(tmp_path / "readers.csv", index=False)
@@ -46,6 +46,7 @@ def test_agree_on_biopsies(run, biopsies, tmp_path):
     code, said, _ = run("agree", *biopsies, "--out", out)
     assert code == 0
     assert "Acceptance" in said and "MET" in said and "Pearson" in said
+    assert " NA" not in said and "no interval" not in said
     assert said.index("=Bob - A$n") < said.index("imganalysis - A$n")
     assert sorted(p.name for p in out.iterdir()) == [
         "agreement.csv", "bland_altman.png", "pairs.csv", "scatter.png",
@@ -62,6 +63,31 @@ def test_agree_on_biopsies(run, biopsies, tmp_path):
     code, _, err = run("agree", *biopsies, "--out", out)
     assert code == 2 and "--overwrite" in err
     assert run("agree", *biopsies, "--out", out, "--overwrite")[0] == 0
+
+
+def test_a_reason_is_printed_where_it_is_the_reason_of_something_shown(run, biopsies, tmp_path):
+    readers = pd.read_csv(biopsies[1])
+    few = tmp_path / "few.csv"
+    readers[readers["biopsy"].isin(["B0", "B1"])].to_csv(few, index=False)
+    code, said, _ = run("agree", biopsies[0], few)
+    assert code == 0 and "NA too_few_biopsies: fewer than three" in said
+    assert "too few biopsies for a verdict (2 of 20)" in said
+    three = tmp_path / "three.csv"
+    readers[readers["biopsy"].isin(["B0", "B1", "B2"])].to_csv(three, index=False)
+    code, said, _ = run("agree", biopsies[0], three)
+    assert "too few biopsies for a verdict (3 of 20)" in said
+    assert "NA too_few" not in said and "MET" not in said
+    # Cells that all agree: no score is NA, but kappa has no interval.
+    cells = pd.DataFrame(
+        {"field": "F", "label": range(1, 41), "centroid_y_um": np.arange(40) * 5.0,
+         "centroid_x_um": 3.0, "phenotype": ["T", "NK"] * 20}
+    )  # fmt: skip
+    cells.to_csv(tmp_path / "cells.csv", index=False)
+    clicks = pd.DataFrame({"field": "F", "label": cells["label"], "class": cells["phenotype"]})
+    clicks.to_csv(tmp_path / "ann.csv", index=False)
+    code, said, _ = run("agree", tmp_path / "cells.csv", tmp_path / "ann.csv")
+    assert code == 0 and "no interval no_disagreement" in said and "NA " not in said
+    assert "too few biopsies for a verdict (0 of 20)" in said
 
 
 def test_agree_on_cells(run, tmp_path):
