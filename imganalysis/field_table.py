@@ -8,12 +8,14 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
+from imganalysis.quantify.summary import SIDES, field_sums, fraction_names
 from imganalysis.study import SAMPLE, clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.records import FieldResult
     from imganalysis.study import Field, Study
@@ -56,8 +58,8 @@ def field_table(
     results
         Of the first half, for the fields that could be tried.
     counts
-        Evaluable cells per field and class; a class that the field's panel does not have, or
-        that a marker without a gate decides on, is empty.
+        Evaluable cells per field and class; a class or fraction that the field's panel does not
+        have, or that a marker without a gate decides on, is empty.
     region_mm2
         Field -> counted area of each region.
     excluded
@@ -70,7 +72,9 @@ def field_table(
     for column, region in t.REGION_AREAS.items():
         table[column] = [region_mm2.get(name, {}).get(region, float("nan")) for name in names]
     known = _known(counts, study, by_name)
-    for part in (excluded.add_prefix("n_"), known.add_prefix("n_class_")):
+    panel_of = {name: by_name[name].field.panel for name in counts.called.index}
+    sides = fraction_counts(counts, panel_of, study.panels)
+    for part in (excluded.add_prefix("n_"), known.add_prefix("n_class_"), sides):
         aligned = part.reindex(names).reset_index(drop=True)
         table = pd.concat([table, aligned.astype("Int64")], axis=1)
     flags = table.pop("flags")
@@ -92,6 +96,46 @@ def _known(counts: Counts, study: Study, results: Mapping[str, FieldResult]) -> 
         ]
         table.loc[name, hidden] = pd.NA
     return table
+
+
+def fraction_counts(
+    counts: Counts, panel_of: Mapping[str, str], panels: Mapping[str, Panel]
+) -> pd.DataFrame:
+    """Count the cells of each field that the fractions of biopsies.csv are made of.
+
+    Parameters
+    ----------
+    counts
+        Evaluable cells per field and class.
+    panel_of
+        Field -> name of its panel.
+    panels
+        By name.
+
+    Returns
+    -------
+    DataFrame
+        Index: field; columns `imganalysis.tables.side_column`, Int64; empty where the field's
+        panel does not have the fraction or a marker that it needs has no gate.
+    """
+    names = counts.called.index
+    found = pd.DataFrame(index=names)
+    for fraction in fraction_names(panels.values()):
+        needed = {
+            panel.name: markers_needed(panel, (*own.numerator, *own.denominator))
+            for panel in panels.values()
+            for own in panel.fractions
+            if own.name == fraction.name
+        }
+        open_ = {label for label, m in counts.ungated if m in needed.get(panel_of[label], ())}
+        mine = [n for n in names if panel_of[n] in needed and n not in open_]
+        fields = pd.DataFrame({t.FIELD: mine, t.PANEL: [panel_of[n] for n in mine]})
+        sums = field_sums(fraction.name, fields, counts, panels)
+        for side in SIDES:
+            column = t.side_column(fraction.name, side)
+            own_cells = pd.Series(sums(f"/{side}", "called"), index=mine)
+            found[column] = own_cells.reindex(names).astype("Int64")
+    return found
 
 
 def _row(study: Study, field: Field, result: FieldResult | None) -> dict[str, Any]:

@@ -219,6 +219,11 @@ def call_column(marker: str) -> str:
     return f"{marker}_call"
 
 
+def side_column(fraction: str, side: str) -> str:
+    """Column of fields.csv: cells of a field in the numerator or denominator of a fraction."""
+    return f"n_{side}_{fraction}"
+
+
 def indeterminate_column(marker: str) -> str:
     """Name of the column of the cells whose call of a marker is indeterminate."""
     return f"n_indeterminate_{marker}"

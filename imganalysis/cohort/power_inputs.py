@@ -15,6 +15,7 @@ from imganalysis.cohort.power_patients import patient_logits
 from imganalysis.errors import PanelError, TableError
 from imganalysis.panel import Panel
 from imganalysis.quantify.statistics import cluster_proportion
+from imganalysis.quantify.summary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,12 +112,12 @@ def field_counts(folder: Path, fraction: str | None = None) -> pd.DataFrame:
         mine = fields[fields[t.PANEL] == name]
         if own is None or mine.empty:
             continue
-        columns = {key: [f"n_class_{c}" for c in part] for key, part in
-                   (("x", own.numerator), ("n", own.denominator))}  # fmt: skip
-        t.require(mine, columns["n"], source=str(folder / FIELDS))
+        # Those that biopsies.csv is made of: also cells whose open class does not matter.
+        columns = {key: t.side_column(chosen, side) for key, side in zip("xn", SIDES, strict=True)}
+        t.require(mine, list(columns.values()), source=str(folder / FIELDS))
         one = mine[["patient", t.BIOPSY, "week"]].fillna("")
-        for key, classes in columns.items():
-            one[key] = mine[classes].sum(axis=1, skipna=False)
+        for key, column in columns.items():
+            one[key] = mine[column]
         rows.append(one)
     table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["n"])
     table = table[table["n"] > 0].reset_index(drop=True)

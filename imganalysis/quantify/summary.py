@@ -150,7 +150,7 @@ def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
     return sorted(seen.values(), key=lambda fraction: not fraction.endpoint)
 
 
-def _sums(
+def field_sums(
     name: str, fields: pd.DataFrame, counts: Counts, panels: Mapping[str, Panel]
 ) -> Callable[[str, str], NDArray[np.float64]]:
     """Say what counts the cells of a fraction per field, by each field's panel.
@@ -258,7 +258,7 @@ def fraction_row(
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
 
     clusters = clustering(fields)
-    sums = _sums(name, fields, counts, panels)
+    sums = field_sums(name, fields, counts, panels)
 
     def ratio(key: str, variant: str = "") -> float:
         den = sums(f"{variant}/denominator", key).sum()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from imganalysis import tables as t
 from imganalysis.cohort.power_inputs import (
     estimate_inputs,
     field_counts,
@@ -45,12 +46,9 @@ def write_run(folder, counts):
     record = {"imganalysis": "0", "panels": {panel.name: panel.model_dump(mode="json")}}
     (folder / "run.json").write_text(json.dumps(record))
     table = counts[["patient", "biopsy", "week"]].assign(panel=panel.name, status="analysed")
-    for name in panel.classes:
-        table[f"n_class_{name}"] = 0
     endpoint = next(f for f in panel.fractions if f.endpoint)
-    table[f"n_class_{endpoint.numerator[0]}"] = counts["x"].astype(int)
-    only = next(c for c in endpoint.denominator if c not in endpoint.numerator)
-    table[f"n_class_{only}"] = (counts["n"] - counts["x"]).astype(int)
+    table[t.side_column(endpoint.name, "numerator")] = counts["x"].astype(int)
+    table[t.side_column(endpoint.name, "denominator")] = counts["n"].astype(int)
     table.to_csv(folder / "fields.csv", index=False)
     return folder
 

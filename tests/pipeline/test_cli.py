@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from imganalysis import tables as t
+from imganalysis.cohort.power_inputs import read_inputs
 from imganalysis.io import read_labels, write_stack
 from imganalysis.stack import PixelSize, Stack
 
@@ -66,6 +67,18 @@ def test_every_result_is_there(results: Path) -> None:
     record = json.loads((results / "run.json").read_text(encoding="utf-8"))
     assert record["overlays_not_drawn"] == []
     assert set(record["inputs"]) == set(fields["field"])
+
+
+def test_power_starts_from_the_cells_that_the_fraction_is_made_of(results: Path) -> None:
+    row = pd.read_csv(results / "biopsies.csv").iloc[0]
+    fields = pd.read_csv(results / "fields.csv")
+    for fraction in ("apoptotic_fraction", "pct_T"):
+        found = read_inputs(results, fraction=fraction)
+        scale = 100 if fraction.startswith("pct_") else 1
+        assert found.p.value * scale == pytest.approx(row[fraction])
+    assert fields["n_denominator_apoptotic_fraction"].sum() == row["n_tumour"]
+    other = fields["panel"] == "infiltrate"
+    assert fields.loc[other, "n_denominator_apoptotic_fraction"].isna().all()
 
 
 def test_one_row_per_biopsy_with_its_numbers(results: Path) -> None:

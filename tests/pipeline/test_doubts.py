@@ -19,6 +19,7 @@ from imganalysis.classify.rung_control import false_positives
 from imganalysis.counted import Counted, Part
 from imganalysis.counting import count_cells
 from imganalysis.doubts import DRAWS, drawn_counts, gate_factors
+from imganalysis.field_table import fraction_counts
 from imganalysis.moving import Held, move_gates, recount
 from imganalysis.panel import load_panel
 from imganalysis.quantify.biopsies import biopsy_table
@@ -238,6 +239,15 @@ def test_a_dying_cell_of_open_lineage_counts_in_the_region(plain: Any) -> None:
     table = biopsies(found, fields)
     called = found.counts.called[list(AF.denominator)].sum().sum()
     assert table["n_tumour"].sum() == called + n[:, 1].sum()
+    # And fields.csv says so of each field.
+    panel_of = dict.fromkeys(found.counts.called.index, A.name)
+    each = fraction_counts(found.counts, panel_of, {A.name: A})
+    own = each.groupby(fields.set_index(t.FIELD)[t.BIOPSY].reindex(each.index)).sum()
+    own = own.reindex(table.index)
+    below = own[t.side_column(AF.name, "denominator")].to_numpy(dtype=float)
+    assert below.tolist() == table["n_tumour"].tolist()
+    above = own[t.side_column(AF.name, "numerator")].to_numpy(dtype=float)
+    assert above / below == pytest.approx(table[AF.name].to_numpy())
 
 
 def test_a_rare_marker_by_the_gate_of_a_control() -> None:
