@@ -9,7 +9,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import adopt_gates, read_gates
-from imganalysis.classify.ladder import set_gates
+from imganalysis.classify.ladder import RUNGS_DISAGREE, set_gates
 from imganalysis.classify.scimap_gates import read_scimap_gates
 from imganalysis.quantify.regions import margin_distance
 
@@ -139,10 +139,8 @@ def load_gates(
     return read_gates(path, panels)
 
 
-def flag_mixtures(
-    biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]
-) -> pd.DataFrame:
-    """Flag the biopsies of which a gate rests on the samples themselves.
+def flag_gates(biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]) -> pd.DataFrame:
+    """Flag the biopsies of which a gate rests on the samples themselves, or is disputed.
 
     Parameters
     ----------
@@ -153,14 +151,22 @@ def flag_mixtures(
     gates
         Those of the study.
     """
-    scopes = {(g.panel, g.batch, g.acquisition) for g in gates if g.method == "mixture"}
-    place = zip(*(fields[c].astype(str) for c in (t.PANEL, t.BATCH, t.ACQUISITION)), strict=True)
-    guessed = np.array([key in scopes for key in place], dtype=bool)
-    named = set(fields[t.BIOPSY][guessed & (fields["status"] == "analysed").to_numpy()])
-    if not named:
-        return biopsies
-    flags = [
-        ";".join([*([words] if words else []), "mixture_gate"]) if name in named else words
-        for name, words in zip(biopsies[t.BIOPSY], biopsies["flags"], strict=True)
-    ]
+    own = (fields["status"] == "analysed").to_numpy()
+    columns = (t.PANEL, t.BATCH, t.ACQUISITION)
+    place = list(zip(*(fields[c].astype(str) for c in columns), strict=True))
+    flags = list(biopsies["flags"])
+    for word, scopes in (
+        ("mixture_gate", {_place(g) for g in gates if g.method == "mixture"}),
+        (RUNGS_DISAGREE, {_place(g) for g in gates if RUNGS_DISAGREE in g.flags}),
+    ):
+        inside = np.array([key in scopes for key in place], dtype=bool)
+        named = set(fields[t.BIOPSY][inside & own])
+        flags = [
+            ";".join(filter(None, [words, word])) if name in named else words
+            for name, words in zip(biopsies[t.BIOPSY], flags, strict=True)
+        ]
     return biopsies.assign(flags=flags)
+
+
+def _place(gate: Gate) -> tuple[str, str, str]:
+    return gate.panel, gate.batch, gate.acquisition

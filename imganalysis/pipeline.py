@@ -25,7 +25,7 @@ from imganalysis.engine import check_stop, run_tasks, threads_each
 from imganalysis.errors import ImganalysisError
 from imganalysis.field_table import exclusion_table, field_table
 from imganalysis.first_half import measure_stack
-from imganalysis.gating import flag_mixtures
+from imganalysis.gating import flag_gates
 from imganalysis.given import check_run, scopes_of
 from imganalysis.io import file_hash
 from imganalysis.pictures import Picture, draw_fields
@@ -199,7 +199,7 @@ def analyse_study(
         no_negatives=judged.no_negatives,
         counting=settings.counting,
     )
-    biopsies = flag_mixtures(biopsy_conflicts(biopsies, samples), samples, judged.gates)
+    biopsies = flag_gates(biopsy_conflicts(biopsies, samples), samples, judged.gates)
     biopsies = correcting.corrected_biopsies(biopsies, samples)
     cells = {
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))

@@ -28,6 +28,8 @@ FLAGS: dict[str, str] = {
     "that `below_LoD` cannot be told",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "
     "to be negative",
+    "rungs_disagree": "another way of setting it would have put a gate elsewhere; gates.json says "
+    "which gate, and where",
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
     "fields with few cells, or little tissue, are unlike the others; of a density with its name in "
     "front, as in `CLASS_per_mm2:fields_uneven`",

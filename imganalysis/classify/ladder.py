@@ -30,6 +30,9 @@ TRUSTED = ("control_percentile", "manual", "file")
 """Methods of the gates that may show the reference cells of another marker: a gate that rests on
 the samples themselves would be a guess under a guess."""
 
+RUNGS_DISAGREE = "rungs_disagree"
+"""Flag of a gate that another rung would have set elsewhere."""
+
 MOST, ENOUGH_CELLS = 0.95, 100
 """Share of the samples from which on all count as positive, where so many cells tell."""
 
@@ -257,7 +260,7 @@ class _Scope:
         flags = []
         said = [v.value for v in verdicts if v.value is not None]
         if max(said) > self.gating.ladder.max_ratio * min(said):
-            flags.append("rungs_disagree")
+            flags.append(RUNGS_DISAGREE)
         values = self.values.get(column)
         if values is None or chosen.rung == "mixture":
             return tuple(flags)

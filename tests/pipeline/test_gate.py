@@ -16,7 +16,7 @@ from imganalysis.classify.gates_file import read_gates, write_gates
 from imganalysis.cli import app
 from imganalysis.errors import GatesError, SettingsError, StudyError
 from imganalysis.gate_review import review_gates, rung_table, shown_values
-from imganalysis.gating import flag_mixtures, study_gates
+from imganalysis.gating import flag_gates, study_gates
 from imganalysis.panel import Panel
 from imganalysis.report.gate_figures import gate_figure
 from imganalysis.results import write_json
@@ -210,10 +210,23 @@ def test_a_gate_of_a_mixture_is_flagged(results: Path) -> None:
     fields = pd.read_csv(results / "fields.csv", dtype=str, keep_default_na=False)
     samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
     biopsies = pd.DataFrame({"biopsy": ["b1", "b2"], "flags": ["low_count", ""]})
-    gates = review_gates(results).gates
-    assert flag_mixtures(biopsies, samples, gates)["flags"].tolist() == [
+    gates = [g.model_copy(update={"flags": ()}) for g in review_gates(results).gates]
+    assert flag_gates(biopsies, samples, gates)["flags"].tolist() == [
         "low_count",
         "mixture_gate",
     ]
     failed = samples.assign(status="failed")
-    assert flag_mixtures(biopsies, failed, gates)["flags"].tolist() == ["low_count", ""]
+    assert flag_gates(biopsies, failed, gates)["flags"].tolist() == ["low_count", ""]
+
+
+def test_a_gate_that_another_rung_disputes_is_flagged(results: Path) -> None:
+    fields = pd.read_csv(results / "fields.csv", dtype=str, keep_default_na=False)
+    samples = fields[fields["role"] == SAMPLE].reset_index(drop=True)
+    biopsies = pd.DataFrame({"biopsy": ["b1", "b2"], "flags": ["low_count", ""]})
+    gates = [g.model_copy(update={"flags": ()}) for g in review_gates(results).gates]
+    one = next(g for g in gates if g.batch == samples["batch"][samples["biopsy"] == "b2"].iloc[0])
+    disputed = [*gates, one.model_copy(update={"flags": ("all_negative", "rungs_disagree")})]
+    assert flag_gates(biopsies, samples, disputed)["flags"].tolist() == [
+        "low_count",
+        "mixture_gate;rungs_disagree",
+    ]
