@@ -62,7 +62,7 @@ def gate(
     from imganalysis.classify.scimap_gates import write_scimap_gates
     from imganalysis.errors import SettingsError
     from imganalysis.gate_changes import parse_change, set_by_hand
-    from imganalysis.gate_review import review_gates, rung_table, shown_values
+    from imganalysis.gate_review import outside_values, review_gates, rung_table, shown_values
     from imganalysis.report.gate_table import print_changes, print_rungs
     from imganalysis.results import GATE_FIGURES, GATES, write_json
     from imganalysis.tables import write_csv
@@ -96,6 +96,8 @@ def gate(
         for marker, value in wanted:
             held, new = set_by_hand(held, marker, value, reason, **place)
             changed += new
+        for said in outside_values(review, changed):
+            typer.echo(f"imganalysis: warning: {said}", err=True)
         write_gates(target, held)
         print_changes(tuple(changed), target)
         gates = target

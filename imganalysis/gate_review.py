@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from imganalysis.settings import explain, parse_settings
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -223,6 +224,39 @@ def shown_values(review: Review) -> list[Shown]:
         for i in numbered:
             found[i] = _shown(review.gates[i], cells, panel)
     return [found[i] for i in sorted(found)]
+
+
+def outside_values(review: Review, changed: Sequence[Gate]) -> list[str]:
+    """Say which gates lie beyond every value that they are used on.
+
+    Parameters
+    ----------
+    review
+        The run.
+    changed
+        Gates to look at, such as those that a person has just set.
+
+    Returns
+    -------
+    list of str
+        One sentence per gate; none of gates within the values, or without cells.
+    """
+    found = []
+    for one in shown_values(replace(review, gates=tuple(changed))):
+        gate, values = one.gate, one.samples
+        if gate.value is None or not values.size:
+            continue
+        low, high = float(values.min()), float(values.max())
+        if low <= gate.value <= high:
+            continue
+        where, share = ("above", "0 %") if gate.value > high else ("below", "100 %")
+        found.append(
+            f"the gate of {gate.marker} at {gate.value:g} lies {where} all {values.size} values of "
+            f"{gate.column} ({low:g} to {high:g}; panel {gate.panel}, batch {gate.batch}, "
+            f"acquisition {gate.acquisition}): {share} of the cells reach it; is it in "
+            f"{gate.unit}?"
+        )
+    return found
 
 
 def _shown(gate: Gate, cells: pd.DataFrame, panel: Panel) -> Shown:

@@ -122,7 +122,8 @@ def test_the_same_gates_give_the_same_picture(results: Path) -> None:
     called = pd.concat([pd.read_parquet(results / "cells" / f"{n}.parquet") for n in ("s1", "s2")])
     n = int((called["B_call"] == t.POSITIVE).sum())
     assert [v.size for v in shown[0][1:4]] == [1000, 1000, n] and 200 < n < 400
-    assert gate_figure(shown[:2]) == gate_figure(shown[:2]) != gate_figure(shown[2:])
+    drawn = gate_figure(shown[:2])
+    assert drawn == gate_figure(shown[:2]) != gate_figure(shown[2:])
     gate = shown[0][0]
     none = np.zeros(0)
     assert gate_figure([(gate, none, none, none, 0.15)])[:4] == b"\x89PNG"
@@ -153,6 +154,23 @@ def test_a_gate_set_by_hand_is_appended_and_goes_into_a_file_of_its_own(results:
     assert not (results / "gates").exists()
 
 
+@pytest.mark.parametrize(
+    ("height", "said"),
+    [
+        ("1e6", "above all 1000 .* 0 % of the cells"),
+        ("1e-6", "below all 1000 .* 100 % of"),
+        ("9", ""),
+    ],
+)
+def test_a_gate_beyond_all_values_is_warned_of(results: Path, height: str, said: str) -> None:
+    done = run(
+        results, "--set", f"A={height}", "--reason", "x", "--batch", "1", "--no-figures"
+    )  # fmt: skip
+    assert done.exit_code == 0 and (results / "gates_by_hand.json").is_file()
+    assert ("warning" in done.stderr) == bool(said)
+    assert re.search(said, done.stderr)
+
+
 def test_scimap_s_csv_goes_out_and_comes_in(results: Path, tmp_path: Path) -> None:
     path = tmp_path / "scimap.csv"
     done = run(results, "--scimap", path, "--no-figures")
@@ -169,6 +187,9 @@ def test_scimap_s_csv_goes_out_and_comes_in(results: Path, tmp_path: Path) -> No
     [
         (["--set", "A"], GatesError, "expected MARKER=VALUE"),
         (["--set", "A=0", "--reason", "x"], GatesError, "above 0"),
+        (["--set", "A=-3", "--reason", "x"], GatesError, "above 0"),
+        (["--set", "A=inf", "--reason", "x"], GatesError, "above 0"),
+        (["--set", "A=nan", "--reason", "x"], GatesError, "above 0"),
         (["--set", "A=3"], GatesError, "say why with --reason"),
         (["--set", "Z=3", "--reason", "x"], GatesError, "no gate for the marker Z; .* A, B"),
         (["--set", "A=3", "--reason", "x", "--batch", "7"], GatesError, "with batch 7; there are"),
