@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from imganalysis import tables as t
 from imganalysis.report._canvas import printable
+from imganalysis.report._plots import house_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,16 +86,17 @@ def _write(path: Path, data: bytes) -> None:
 def gate_figure(shown: Sequence[Cells]) -> bytes:
     """Draw one gate under the other; PNG, the same bytes for the same gates."""
     height = 3.6 * len(shown) + 0.3
-    figure = Figure(figsize=(9.6, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    figure.subplots_adjust(
-        left=0.085, right=0.70, top=1 - 0.4 / height, bottom=0.6 / height, hspace=0.42
-    )
-    for axis, cells in zip(axes, shown, strict=True):
-        _draw(axis, *cells)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    with house_style():
+        figure = Figure(figsize=(9.6, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+        figure.subplots_adjust(
+            left=0.085, right=0.70, top=1 - 0.4 / height, bottom=0.6 / height, hspace=0.42
+        )
+        for axis, cells in zip(axes, shown, strict=True):
+            _draw(axis, *cells)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
 
 
@@ -108,8 +110,6 @@ def _draw(
 ) -> None:
     drawn = [v for v in (samples, controls, reference) if v.size]
     axis.set_title(_title(gate), loc="left", fontsize=10.5, color=INK, fontweight="bold")
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
     axis.tick_params(labelsize=9, colors=INK)
     positive = np.concatenate([v[v > 0] for v in drawn]) if drawn else np.zeros(0)
     if not positive.size:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,6 +128,8 @@ def test_the_same_gates_give_the_same_picture(results: Path) -> None:
     gate = shown[0][0]
     none = np.zeros(0)
     assert gate_figure([(gate, none, none, none, 0.15)])[:4] == b"\x89PNG"
+    with mpl.rc_context({"axes.facecolor": "black", "font.size": 20, "axes.grid": True}):
+        assert gate_figure(shown[:2]) == drawn
     assert gate_figure([(gate, np.r_[-1.0, 0.0, 5.0], none, none, 0.15)])[:4] == b"\x89PNG"
 
 
