@@ -22,8 +22,9 @@ EXCLUSIONS: dict[str, str] = {
 FLAGS: dict[str, str] = {
     "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
     "low_count": "fewer cells or fields than pathologists count",
-    "below_LoD": "the interval reaches down to what false calls alone would give; of another "
-    "fraction than the endpoint with its name in front, as in `FRACTION:below_LoD`",
+    "below_LoD": "the lower end of the interval is no higher than the limit of blank "
+    "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; of another fraction than the endpoint "
+    "with its name in front, as in `FRACTION:below_LoD`",
     "lod_unknown": "a gate that is not from two or more control fields has no limit of blank, so "
     "that `below_LoD` cannot be told",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "

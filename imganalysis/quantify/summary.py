@@ -25,7 +25,7 @@ NAN = float("nan")
 SIDES = ("numerator", "denominator")
 
 BELOW_BLANK = "below_LoD"
-"""Flag of a fraction whose interval reaches down to what false calls alone would give."""
+"""Flag of a fraction whose interval's lower end is no higher than the limit of blank."""
 
 UNKNOWN_BLANK = "lod_unknown"
 """Flag of a fraction of which that cannot be told."""

@@ -169,6 +169,23 @@ def test_value_no_better_than_blank_is_flagged() -> None:
     assert "below_LoD" not in plain["flags"].split(";")
 
 
+def test_the_flag_compares_the_lower_end_with_the_limit_of_blank() -> None:
+    """Neither the value nor the limit of detection decides."""
+    fields = fields_of(5)
+    cells = {"tumour_vital": [80] * 5, "tumour_apoptotic": [20] * 5}
+    flagged = []
+    for share in np.linspace(0.05, 0.25, 21):
+        blank = blank_of(fields, 100 * float(share), 0.0).assign(detectable=60.0)
+        counts = counts_of(fields, cells, false_positives={"apoptotic_fraction": blank})
+        row = only(biopsy_table(fields, counts, PANELS, Summary()))
+        assert row["apoptotic_fraction_lob"] == pytest.approx(share)
+        below = row["apoptotic_fraction_lo"] <= row["apoptotic_fraction_lob"]
+        assert ("below_LoD" in row["flags"].split(";")) == below
+        assert row["apoptotic_fraction_lod"] > row["apoptotic_fraction"]
+        flagged.append(below)
+    assert 0 < sum(flagged) < len(flagged)
+
+
 def test_failed_fields_never_vanish() -> None:
     good, bad = fields_of(1), fields_of(2, status="failed")
     bad[t.FIELD] = ["x", "y"]
