@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from imganalysis.words import plural
+
+_MOST_STATES = 20
+"""Combinations of calls that are printed."""
+
 panel_app = typer.Typer(
     help="Panels: which channel shows which marker, and what a set of calls means.",
     no_args_is_help=True,
@@ -72,7 +77,7 @@ def panel_from_scimap(
 ) -> None:
     """Turn a phenotype workflow of scimap into a panel file."""
     from imganalysis.classify.workflow import flatten, read_workflow
-    from imganalysis.classify.workflow_panel import open_classes, workflow_panel, write_panel
+    from imganalysis.classify.workflow_panel import open_states, workflow_panel, write_panel
     from imganalysis.errors import OutputError, SettingsError
     from imganalysis.panel import load_panel
 
@@ -84,7 +89,7 @@ def panel_from_scimap(
     base = load_panel(panel)
     read = read_workflow(workflow)
     made = workflow_panel(read, base, _panel_name(out), binary=binary, source=str(workflow))
-    left_open = open_classes(made, flatten(read, binary=binary))
+    left_open = open_states(made, flatten(read, binary=binary))
     how = "as scimap has it on 0 and 1" if binary else "classes named A_or_B leave it open"
     write_panel(
         out,
@@ -97,13 +102,27 @@ def panel_from_scimap(
     typer.echo(f"{out}: {len(made.phenotypes)} rows, {len(made.classes)} classes.")
     settled = [name for name in made.classes if name not in left_open]
     typer.echo(f"Told by calls alone: {', '.join(settled) or 'none'}")
-    if left_open:
-        typer.echo("In scimap the intensities decide, here a class of its own:")
-        for name, n in left_open.items():
-            typer.echo(f"  {name} ({n} combination{'s' * (n > 1)} of calls)")
+    for line in _open_lines(left_open):
+        typer.echo(line)
     typer.echo(
         f"Add roles and fractions to the file (docs/panels.md), then: imganalysis panel check {out}"
     )
+
+
+def _open_lines(states: dict[str, list[str]]) -> list[str]:
+    """List the calls that are not decided, no more than can be read at once."""
+    lines = []
+    left = _MOST_STATES
+    for name, calls in states.items():
+        if not lines:
+            lines.append("Not decided by calls: scimap goes by the intensities, or finds nothing.")
+        lines.append(f"  {name}, {plural(len(calls), 'combination')} of calls:")
+        shown = calls[: max(left, 0)]
+        lines += [f"    {one}" for one in shown]
+        if more := len(calls) - len(shown):
+            lines.append(f"    {more} more, in the file" if shown else "    in the file")
+        left -= len(shown)
+    return lines
 
 
 def _panel_name(out: Path) -> str:

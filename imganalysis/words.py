@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
+
+def plural(n: int, noun: str, nouns: str = "") -> str:
+    """Write a number before its noun: ``1 field``, ``2 fields``, ``2 biopsies``.
+
+    Parameters
+    ----------
+    n
+        How many.
+    noun
+        For one.
+    nouns
+        For any other number, where the rules of spelling do not give it.
+    """
+    if n == 1:
+        return f"1 {noun}"
+    if nouns:
+        return f"{n} {nouns}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{n} {noun[:-1]}ies"
+    return f"{n} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
 EXCLUSIONS: dict[str, str] = {
     "too_small": "nucleus under the smallest evaluable diameter",
     "outside_frame": "centroid in the guard frame, or counted in a neighbouring tile",
@@ -23,8 +45,8 @@ FLAGS: dict[str, str] = {
     "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
     "low_count": "fewer cells or fields than pathologists count",
     "below_LoD": "the lower end of the interval is no higher than the limit of blank "
-    "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; of another fraction than the endpoint "
-    "with its name in front, as in `FRACTION:below_LoD`",
+    "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; of another fraction "
+    "than the endpoint with its name in front, as in `FRACTION:below_LoD`",
     "lod_unknown": "a gate that is not from two or more control fields has no limit of blank, so "
     "that `below_LoD` cannot be told",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from imganalysis import tables as t
-from imganalysis.classify.workflow import flatten
+from imganalysis.classify.workflow import UNKNOWN, flatten
 from imganalysis.errors import TableError
 from imganalysis.panel import DEFAULT_MEASURES, Phenotype, check_panel
 from imganalysis.panel_match import own_names, plain
@@ -100,13 +100,32 @@ def workflow_panel(
     return new
 
 
-def open_classes(panel: Panel, workflow_rows: Sequence[FlatRow]) -> dict[str, int]:
-    """Classes of a workflow's panel that leave it open, and how many rows each has."""
-    found: dict[str, int] = {}
+def open_states(panel: Panel, workflow_rows: Sequence[FlatRow]) -> dict[str, list[str]]:
+    """Find the calls of a workflow's panel that leave it open which phenotype it is.
+
+    Parameters
+    ----------
+    panel
+        From `workflow_panel`.
+    workflow_rows
+        From `flatten`, of the same workflow.
+
+    Returns
+    -------
+    dict
+        Class -> combinations of calls, such as ``CD3+ CD56-``, a marker that does not matter left
+        out: of classes that may be several phenotypes, then of the one that is none.
+    """
+    found: dict[str, list[str]] = {}
+    none: dict[str, list[str]] = {}
     for row, phenotype in zip(workflow_rows, panel.phenotypes, strict=True):
-        if len(row.labels) > 1:
-            found[phenotype.name] = found.get(phenotype.name, 0) + 1
-    return found
+        if len(row.labels) > 1 or row.labels == (UNKNOWN,):
+            calls = (
+                f"{marker}{'+' if c == 'pos' else '-'}" for marker, c in phenotype.when.items()
+            )
+            group = found if len(row.labels) > 1 else none
+            group.setdefault(phenotype.name, []).append(" ".join(calls) or "any calls")
+    return found | none
 
 
 def write_panel(path: Path, panel: Panel, heading: Sequence[str] = ()) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from imganalysis import tables as t
 from imganalysis.classify import Gate, call_cells, classify_cells
 from imganalysis.classify.workflow import flatten, read_workflow
-from imganalysis.classify.workflow_panel import workflow_panel, write_panel
+from imganalysis.classify.workflow_panel import open_states, workflow_panel, write_panel
 from imganalysis.cli import app
 from imganalysis.errors import ImganalysisError, TableError
 from imganalysis.panel import Panel, load_panel
@@ -231,7 +231,15 @@ def test_the_panel_is_written_and_read_again(lymphoid, tmp_path):
     command = ["panel", "from-scimap", str(lymphoid), "-p", str(base), "-o", str(out)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0
-    assert "T_cells_or_B_cells (" in result.output
+    lines = result.output.splitlines()
+    where = next(i for i, line in enumerate(lines) if line.startswith("  T_cells_or_B_cells, "))
+    assert lines[where + 1].startswith("    CD3+ ") or " CD3+" in lines[where + 1]
+    assert "CD20+" in lines[where + 1]
+    # No more than can be read, and what is left out is counted.
+    shown = [line for line in lines if line.startswith("    ") and line.rstrip()[-1] in "+-"]
+    heads = [line for line in lines if line.startswith("  ") and line.endswith("of calls:")]
+    assert 5 < len(shown) <= 20 < sum(int(line.split(", ")[1].split()[0]) for line in heads)
+    assert any("in the file" in line for line in lines)
     read = load_panel(out)
     made = workflow_panel(read_workflow(lymphoid), load_panel(base), "lymphoid")
     assert read == made
@@ -248,6 +256,10 @@ def test_names_of_a_panel_s_channels_are_found(tmp_path):
     path.write_text("parent,phenotype,CD-3,ncam\nall,T,pos,neg\n", encoding="utf-8")
     made = workflow_panel(read_workflow(path), load_panel("infiltrate"), "w")
     assert {m for row in made.phenotypes for m in row.when} == {"CD3", "CD56"}
+    states = open_states(made, flatten(read_workflow(path)))
+    assert list(states) == ["T_or_Unknown", "Unknown"]
+    every = [one for calls in states.values() for one in calls]
+    assert "CD3+ CD56+" in every and "CD3- CD56+" in every and "CD3+ CD56-" not in every
     # `T` is scored by the mean of both: with one wrong it is a matter of the intensities.
     assert set(made.classes) == {"T", "T_or_Unknown", "Unknown"}
 
