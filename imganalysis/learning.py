@@ -23,9 +23,10 @@ from imganalysis.corrected_cells import Corrected, corrected_cells
 from imganalysis.errors import TableError
 from imganalysis.io import file_hash
 from imganalysis.settings import fingerprint
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -83,6 +84,8 @@ def train_classifier(
         "a measurement or context not known": int((~known & ~np.isin(truth, list(skip))).sum()),
     }
     patient = found.cells["patient"].to_numpy(dtype=object)
+    if not use.any():
+        raise TableError(_nothing_left(corrections, dropped))
     examples = Examples(values[use], tuple(columns), truth[use], patient[use])
     check_examples(examples, str(corrections))
     places = list(
@@ -111,6 +114,25 @@ def train_classifier(
     }
     model = model.model_copy(update={"card": said, "verdict": verdict(tested["difference"])})
     return model.model_copy(update={"content_hash": model.fingerprint})
+
+
+_INSTEAD = {
+    "not counted": "correct cells that count: `evaluable` in cells/, the column `exclusion` says "
+    "why others do not",
+    "readers disagree": "let the readers settle on one class, and give the later time",
+    "left to the rules": "leave out fewer classes with --leave-out",
+    "unresolved by the reader": "give them a class where it can be told",
+    "a measurement or context not known": "give every marker of the panel a gate and run again",
+}
+"""Why corrections are dropped -> what to do."""
+
+
+def _nothing_left(corrections: Path, dropped: Mapping[str, int]) -> str:
+    """Say why there is no correction to learn from."""
+    why = {word: n for word, n in dropped.items() if n}
+    said = "; ".join(f"{n} {word} ({_INSTEAD[word]})" for word, n in why.items())
+    n = plural(sum(why.values()), "corrected cell")
+    return f"{corrections}: none of {n} can be learned from: {said}"
 
 
 def check_on(

@@ -290,6 +290,23 @@ def test_the_latest_correction_of_a_reader_holds(run, tmp_path):
     assert set(found.cells["patient"]) == {"P1"}
 
 
+def test_corrections_of_which_none_can_be_used_are_told_apart(run, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    columns = [t.FIELD, t.LABEL, t.CORRECT_CLASS, t.READER]
+    disputed = [("P1f1", i, name, who) for i in (3, 4, 5)
+                for name, who in (("tumour_vital", "a"), ("non_tumour", "b"))]  # fmt: skip
+    open_ = [("P2f1", 3, t.UNRESOLVED, "a"), ("P3f1", 3, "non_tumour", "a")]
+    for rows, expected in (
+        (disputed, r"none of 3 corrected cells .*: 3 readers disagree \(let the readers settle"),
+        ([*disputed, *open_], r"none of 5 .*3 readers disagree .*1 left to the rules \(leave out "
+         r"fewer.*1 unresolved by the reader \(give them a class"),
+    ):  # fmt: skip
+        write_csv(path, pd.DataFrame(rows, columns=columns))
+        with pytest.raises(TableError, match=expected) as caught:
+            train_classifier(run[0], path, leave_out=["non_tumour"])
+        assert "patient" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
