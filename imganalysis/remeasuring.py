@@ -133,15 +133,16 @@ class LiveField:
         """
         labels = check_labels(labels, self._labels.shape)
         change = touched(self._labels, labels)
-        if change is not None:
-            named, box = change
-            if self._is_large(box):
-                self._labels = labels.copy()
-                self._measure_whole()
-            else:
-                self._measure_part(labels.copy(), named, box)
-        self._hurried = hurry and (self._hurried or change is not None)
-        self.now = self._table(hurry=self._hurried)
+        if change is None:
+            return self.now if hurry else self.finish()
+        named, box = change
+        if self._is_large(box):
+            self._labels = labels.copy()
+            self._measure_whole()
+        else:
+            self._measure_part(labels.copy(), named, box)
+        self._hurried = hurry
+        self.now = self._table(hurry=hurry)
         return self.now
 
     def finish(self) -> Remeasured:
@@ -351,7 +352,7 @@ class LiveField:
             order=self._order, known=self._known, only_known=hurry,
         )  # fmt: skip
         ghosts = None
-        if bodies is not None:
+        if bodies is not None and not hurry:  # of the field's counts, not of its table
             ghosts = bodies_alone(bodies, self._labels, self._cells, counting)
         later = (t.CELL_ID, t.FRAGMENTS) if hurry else ()
         return Signs(where, pairs, ghosts), later

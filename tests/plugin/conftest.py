@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import warnings
 from importlib import import_module
@@ -73,6 +74,17 @@ def results(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     })  # fmt: skip
     run_study(open_study(images), out, settings, workers=1)
     return out
+
+
+@pytest.fixture
+def study(images: Path, results: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of the study and its results, to write into."""
+    root, out = tmp_path / "study", tmp_path / "out"
+    shutil.copytree(images, root)
+    shutil.copytree(results, out)
+    record = out / "run.json"
+    record.write_text(record.read_text().replace(str(images), str(root)))
+    return root, out
 
 
 def plugin_threads() -> set[threading.Thread]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,16 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("screen")
 SLOW = 120_000  # ms, for a thread on a busy machine
-
-
-@pytest.fixture
-def study(images: Path, results: Path, tmp_path: Path) -> tuple[Path, Path]:
-    root, out = tmp_path / "study", tmp_path / "out"
-    shutil.copytree(images, root)
-    shutil.copytree(results, out)
-    record = out / "run.json"
-    record.write_text(record.read_text().replace(str(images), str(root)))
-    return root, out
 
 
 def event(kind: str, position: Any, *, dragging: bool = False) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from napari_imganalysis import _measuring
 from napari_imganalysis._editing import Editor, editor_of
 from napari_imganalysis._following import NOT_FOLLOWING
 from napari_imganalysis._session import Session
@@ -145,7 +146,7 @@ def test_classes_follow_at_once_and_a_run_with_the_log_writes_the_same_table(
 
 
 def test_nuclei_are_measured_where_they_are_touched_and_the_batch_agrees(
-    study: tuple[Path, Path], tmp_path: Path
+    study: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, out = study
     session, editor, _, name = begun(out)
@@ -166,6 +167,13 @@ def test_nuclei_are_measured_where_they_are_touched_and_the_batch_agrees(
     y, x = free * 0.465
     editor.draw([(x - 3, y - 3), (x + 3, y - 3), (x + 3, y + 3), (x - 3, y + 3)], "missed")
     assert editor.behind, "what takes long is put off"
+    # A class needs no pixel and no rule again, whether or not something is put off.
+    with monkeypatch.context() as patch:
+        patch.setattr(_measuring, "judge_field", None)
+        patch.setattr(live.live, "_table", None)
+        whole, merged = inner(session)[8], c
+        editor.change_class(whole, other_class(session, whole), "haze")
+        assert editor.behind
     late = editor.finish_job()
     assert late is not None
     editor.delete(inner(session)[6])
@@ -174,6 +182,10 @@ def test_nuclei_are_measured_where_they_are_touched_and_the_batch_agrees(
     assert editor.behind, "a table that an edit overtook is dropped"
     editor.finish()
     assert not editor.behind and editor.job() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(_measuring, "judge_field", None)
+        editor.change_class(merged, other_class(session, merged))
+    assert not editor.behind
     labels = session.field.labels  # type: ignore[union-attr]
     run_again(root, out, tmp_path / "again", gates=True)
     np.testing.assert_array_equal(labels, read_labels(labels_path(tmp_path / "again", name)))
@@ -184,11 +196,11 @@ def test_nuclei_are_measured_where_they_are_touched_and_the_batch_agrees(
     assert (again.field.labels == labels).all()  # type: ignore[union-attr]
     measured(other)
     assert_same_table(again.cells, cells_path(tmp_path / "again", name), study=False)  # type: ignore[arg-type]
-    for _ in range(5):
+    for _ in range(7):
         other.undo()
     other.finish()
     assert_same_rows(again.cells, cells_path(out, name))
-    for _ in range(5):
+    for _ in range(7):
         other.redo()
     other.finish()
     assert_same_table(again.cells, cells_path(tmp_path / "again", name), study=False)  # type: ignore[arg-type]

@@ -378,7 +378,7 @@ def test_the_table_is_exported_as_the_batch_wrote_it_and_the_view_with_its_legen
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
     export.table.click()
     assert target.read_bytes() == (copy / "biopsies.csv").read_bytes()
-    assert "with the gates of the run" in messages[-1][1]
+    assert "nothing was changed since" in messages[-1][1]
     assert "--gates" not in export.which.text()
     target.unlink()
     choose(gates, "casp3")
@@ -387,7 +387,7 @@ def test_the_table_is_exported_as_the_batch_wrote_it_and_the_view_with_its_legen
     gates.save.click()
     export.table.click()
     assert target.read_bytes() == (copy / "biopsies.csv").read_bytes()
-    assert "gates_by_hand.json) are not in it" in messages[-1][1]
+    assert "Not in it: gates saved by hand (gates_by_hand.json)" in messages[-1][1]
     assert "--gates" in export.which.text()
     before = (copy / "biopsies.csv").read_bytes()
     export.save_table(copy / "biopsies.csv")

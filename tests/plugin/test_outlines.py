@@ -74,6 +74,35 @@ def test_what_is_not_evaluable_is_dashed(labels: np.ndarray) -> None:
     assert 0.3 * whole < int((made.data == 9).sum()) < 0.7 * whole
 
 
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("planes", [0, 3])
+def test_outlines_of_edited_labels_are_found_where_they_differ(
+    labels: np.ndarray, width: int, planes: int
+) -> None:
+    if planes:
+        labels = np.stack([np.roll(labels, 3 * i, axis=1) for i in range(planes)])
+    made = OutlineMap(labels, width)
+    made.recolour(np.arange(8, dtype=np.uint8))
+    assert made.follow(labels.copy()) is None
+    edited = [labels.copy() for _ in range(4)]
+    edited[0][..., 0:9, 5:30] = 0  # at the border, across two
+    edited[1][..., 36:40, 0:4] = 12  # a new one in the corner
+    edited[2][edited[2] == 7] = 0
+    edited[3][...] = labels
+    for now in edited:
+        differs = np.nonzero(made._of != now)
+        box = made.follow(now)
+        assert box == tuple(slice(at.min(), at.max() + 1) for at in differs)
+        codes = np.arange(made.size, dtype=np.uint8)
+        made.recolour(codes, dashed=7)
+        fresh = OutlineMap(now, width)
+        fresh.recolour(codes, dashed=7)
+        assert made.size == fresh.size
+        np.testing.assert_array_equal(made.data, fresh.data)
+    with pytest.raises(ValueError, match="expected"):
+        made.follow(labels[..., 1:])
+
+
 def test_a_wider_line_goes_inwards_and_stacks_are_drawn_plane_by_plane(labels: np.ndarray) -> None:
     wide = OutlineMap(labels, width=2)
     wide.recolour(np.ones(8, np.uint8))

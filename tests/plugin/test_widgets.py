@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import binary_dilation
 
 from imganalysis.errors import UnreadableImageError
 from imganalysis.io import write_stack
@@ -254,6 +255,27 @@ def test_cells_are_shown_linked_and_switched(
     qtbot.waitUntil(lambda: "no column nothing" in cells.count.text())
     cells.filter.clear()
     qtbot.waitUntil(lambda: model.rowCount() == len(written))
+
+    # Other values of the same objects: views keep their place, and only these are drawn anew.
+    resets: list[int] = []
+    model.modelReset.connect(lambda: resets.append(1))
+    at_call = column.index("casp3_call")
+    session.set_cells(session.cells.assign(casp3_call="positive"))
+    assert not resets
+    assert model.index(0, at_call).data() == "positive"
+    drawn_before = view.layers["cell outlines"].data.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view, "_make_outlines", None)
+        cut = session.field.labels.copy()
+        cut[cut == label] = 0
+        session.set_labels(cut, session.cells[session.cells["label"] != label])
+    assert resets == [1]
+    assert model.rowCount() == len(written) - 1
+    assert (view.layers["nuclei"].data == cut).all()
+    kept = view.layers["cell outlines"].data
+    assert not kept[nuclei == label].any()
+    away = ~binary_dilation(nuclei == label, iterations=2)
+    np.testing.assert_array_equal(kept[away], drawn_before[away])
 
     # Other calls, as from a gate that is moved: outlines, legend and table follow.
     moved = session.cells.assign(phenotype="tumour_vital", evaluable=True)

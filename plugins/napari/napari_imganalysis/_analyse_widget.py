@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.errors import StoppedError, StudyError
+from imganalysis.results import made_with_classifier
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._files_page import FilesPage
 from napari_imganalysis._form import Form
@@ -35,17 +36,24 @@ from napari_imganalysis._job import (
     Job,
     check_panels,
     error_text,
+    free_folder,
     holds_results,
     is_unforeseen,
 )
 from napari_imganalysis._worker import RunWorker, ender
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_imganalysis._fields import OpenField
     from napari_imganalysis._results import Opened
 
 WHOLE, CURRENT, CHOSEN = "Whole study", "Field that is open", "Chosen biopsies and fields"
 FIELD = Qt.ItemDataRole.UserRole
+NO_CLASSIFIER = (
+    "These results were made with a classifier, whose file is not in them: name it under Files, "
+    "Classifier, before you run"
+)
 
 
 class AnalyseWidget(QWidget):
@@ -61,6 +69,7 @@ class AnalyseWidget(QWidget):
         session = self._session
         session.opened_changed.connect(self._opened)
         session.field_changed.connect(self._field)
+        session.run_wanted.connect(self._take_files)
         self._opened(session.opened)
         self._field(session.field)
 
@@ -110,10 +119,10 @@ class AnalyseWidget(QWidget):
         inside.setContentsMargins(2, 4, 2, 2)
         inside.addWidget(self.form, 1)
         inside.addLayout(buttons)
-        tabs = QTabWidget()
-        tabs.addTab(settings, "Settings")
+        self.tabs = QTabWidget()
+        self.tabs.addTab(settings, "Settings")
         self.files = FilesPage()
-        tabs.addTab(self.files, "Files")
+        self.tabs.addTab(self.files, "Files")
         self.run_button = _button("Run", self.run)
         self.cancel_button = _button("Stop", self.cancel, "End the run; nothing is written")
         self.copy_button = _button("Copy command", self._copy,
@@ -128,7 +137,7 @@ class AnalyseWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addLayout(top)
-        layout.addWidget(tabs, 1)
+        layout.addWidget(self.tabs, 1)
         layout.addLayout(run)
         layout.addWidget(self.bar)
         layout.addWidget(self.status)
@@ -239,6 +248,19 @@ class AnalyseWidget(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Folder for the results")
         if path:
             self.out.setText(path)
+
+    def _take_files(self, files: Mapping[str, Path]) -> None:
+        """Fill in what a run shall have that works in what people changed; nothing starts yet."""
+        opened = self._session.opened
+        if opened is None or opened.folder is None or self.worker is not None:
+            return
+        for name, path in files.items():
+            self.files.edits[name].setText(str(path))
+        self.scope.setCurrentText(WHOLE)
+        self.out.setText(str(free_folder(opened.folder)))
+        self.tabs.setCurrentWidget(self.files)
+        if made_with_classifier(opened.folder) and not self.files.edits["classifier"].text():
+            self._session.tell("warning", NO_CLASSIFIER)
 
     # The run
 

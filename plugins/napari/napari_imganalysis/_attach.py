@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SESSIONS: WeakKeyDictionary[Any, tuple[Session, Any]] = WeakKeyDictionary()
 
 PLUGIN = "imganalysis"
-STUDY, CELLS = "Study", "Cells"
+STUDY, CELLS, ANALYSE = "Study", "Cells", "Analyse"
 """Names of the widgets in the manifest."""
 
 

@@ -43,6 +43,7 @@ class CorrectionsForm(Leaving):
         super().__init__()
         self.classes: dict[str, QPushButton] = {}
         self._shortcuts: list[QShortcut] = []
+        self._listed: tuple[Row, ...] = ()
         self.user = QLineEdit()
         self.user.setPlaceholderText("Your name: it stands with every edit")
         self.log = QPushButton("Log...")
@@ -164,18 +165,14 @@ class CorrectionsForm(Leaving):
 
     def show_edits(self, rows: Sequence[Row]) -> None:
         """List edits; what was undone is struck out, what no longer fits is marked."""
-        self.edits.clear()
-        for row in rows:
-            lost = "\N{WARNING SIGN} " if row.state == LOST else ""
-            item = QTreeWidgetItem([lost + row.what, row.why, row.user, row.time])
-            for column in range(4):
-                item.setToolTip(column, row.tip)
-                font = item.font(column)
-                font.setStrikeOut(row.state != HOLDS)
-                font.setItalic(row.state == LOST)
-                item.setFont(column, font)
-            item.setData(0, LABELS, row.labels)
-            self.edits.addTopLevelItem(item)
+        rows, old = tuple(rows), self._listed
+        new = len(rows) - len(old)
+        if new < 0 or rows[new:] != old:
+            self.edits.clear()
+            new = len(rows)
+        self._listed = rows
+        for at, row in enumerate(rows[:new]):
+            self.edits.insertTopLevelItem(at, _edit_item(row))
 
     def show_hint(self, text: str) -> None:
         """Say what the tool that is chosen waits for."""
@@ -186,6 +183,19 @@ class CorrectionsForm(Leaving):
         """Say how far the table is."""
         self.state.setText(text)
         self.state.setVisible(bool(text))
+
+
+def _edit_item(row: Row) -> QTreeWidgetItem:
+    lost = "\N{WARNING SIGN} " if row.state == LOST else ""
+    item = QTreeWidgetItem([lost + row.what, row.why, row.user, row.time])
+    for column in range(4):
+        item.setToolTip(column, row.tip)
+        font = item.font(column)
+        font.setStrikeOut(row.state != HOLDS)
+        font.setItalic(row.state == LOST)
+        item.setFont(column, font)
+    item.setData(0, LABELS, row.labels)
+    return item
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imganalysis import results as r
 from imganalysis import tables as t
-from imganalysis.errors import OutputError, StudyError, TableError
+from imganalysis.classify.gates_file import read_gates
+from imganalysis.errors import ImganalysisError, OutputError, StudyError, TableError
 from napari_imganalysis._gates_model import BY_HAND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_imganalysis._editing import Editor
     from napari_imganalysis._results import Opened
     from napari_imganalysis._session import Session
 
@@ -51,18 +55,74 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def which_gates(opened: Opened) -> str:
-    """Say which gates the exported table rests on, and what to do where others were saved."""
+@dataclass(frozen=True)
+class NotInIt:
+    """What people changed since a run, so that its tables do not have it.
+
+    Parameters
+    ----------
+    corrections
+        Number of edits.
+    gates
+        Whether gates were saved by hand.
+    files
+        Option of the command line -> file: with these a run has all of it. Without gates saved by
+        hand those of the run are kept, as they were looked at.
+    """
+
+    corrections: int
+    gates: bool
+    files: dict[str, Path]
+
+    def __bool__(self) -> bool:
+        return bool(self.corrections or self.gates)
+
+
+def not_in_it(opened: Opened, editor: Editor) -> NotInIt:
+    """Find what was changed since the run that `opened` is of."""
+    folder, core = opened.folder, editor.core
+    if folder is None:
+        return NotInIt(0, False, {})
+    by_hand = folder / BY_HAND
+    gates = by_hand.is_file() and _others(by_hand, opened)
+    files = {"gates": by_hand if gates else folder / r.GATES}
+    if core is not None and core.n_corrections():
+        files["corrections"] = core.log.path
+    return NotInIt(0 if core is None else len(core.pending()), gates, files)
+
+
+def _others(path: Path, opened: Opened) -> bool:
+    """Whether a gates file has other values than the run."""
+    try:
+        saved = read_gates(path)
+    except ImganalysisError:
+        return True  # the Gates widget says what is wrong with it
+    return [one.value for one in saved] != [one.value for one in opened.gates]
+
+
+def origin_text(opened: Opened, missing: NotInIt) -> str:
+    """Say what the exported table rests on, and what to do where it lacks something.
+
+    Raises
+    ------
+    StudyError
+        There are no results.
+    """
     if opened.folder is None:
         raise StudyError(f"{opened.root}: not analysed yet, so that there is no table to save")
-    told = "As the batch wrote it, with the gates of the run."
-    by_hand = opened.folder / BY_HAND
-    if by_hand.is_file():
-        told += (
-            f" Gates saved by hand ({by_hand.name}) are not in it; for their table run: "
-            f'imganalysis run "{opened.root}" --gates "{by_hand}" --out NEW_FOLDER'
-        )
-    return told
+    if not missing:
+        return "As the batch wrote it; nothing was changed since."
+    n = missing.corrections
+    parts = [f"{n} correction{'s' if n != 1 else ''}"] if n else []
+    parts += [f"gates saved by hand ({BY_HAND})"] if missing.gates else []
+    words = ["imganalysis", "run", str(opened.root), "--out", "NEW_FOLDER"]
+    words += ["--settings", str(opened.folder / r.RUN)]
+    for name, path in missing.files.items():
+        words += [f"--{name}", str(path)]
+    return (
+        f"As the batch wrote it. Not in it: {' and '.join(parts)}. 'Work them in' runs the study "
+        f"again; so does: {shlex.join(words)}"
+    )
 
 
 def legend_lines(session: Session) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy, QVBoxL
 from imganalysis import tables as t
 from imganalysis.errors import OutputError
 from imganalysis.report.overlays import NOT_EVALUABLE
-from napari_imganalysis._attach import session_of, told
+from napari_imganalysis._attach import ANALYSE, PLUGIN, session_of, told
+from napari_imganalysis._editing import editor_of
 from napari_imganalysis._export import (
     PADDING,
     SWATCH,
@@ -21,7 +22,8 @@ from napari_imganalysis._export import (
     differs,
     export_biopsies,
     legend_lines,
-    which_gates,
+    not_in_it,
+    origin_text,
 )
 from napari_imganalysis._versions import scale_bar_of
 
@@ -35,6 +37,7 @@ class ExportWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session_of(napari_viewer)
+        self._editor = editor_of(self._session)
         self.table = QPushButton("Save biopsies.csv...")
         self.table.setToolTip("One row per biopsy, byte for byte as the batch wrote it")
         self.table.clicked.connect(self._ask_table)
@@ -42,33 +45,46 @@ class ExportWidget(QWidget):
         self.which.setWordWrap(True)
         self.which.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.which.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.work_in = QPushButton("Work them in...")
+        self.work_in.setToolTip("Run the study again with the corrections and gates, in Analyse")
+        self.work_in.clicked.connect(self._work_in)
         self.picture = QPushButton("Save picture of the view...")
         self.picture.setToolTip("PNG of what is seen, with scale bar, stains and classes")
         self.picture.clicked.connect(self._ask_picture)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        for widget in (self.table, self.which, self.picture):
+        for widget in (self.table, self.which, self.work_in, self.picture):
             layout.addWidget(widget)
         layout.addStretch(1)
         session = self._session
         session.opened_changed.connect(self._refresh)
         session.field_changed.connect(self._refresh)
-        self._refresh(None)
+        self._editor.changed.connect(self._refresh)
+        self._refresh()
 
-    def _refresh(self, _changed: Any) -> None:
+    def _refresh(self, _changed: Any = None) -> None:
         opened = self._session.opened
         analysed = opened is not None and opened.folder is not None
         self.table.setEnabled(analysed)
         self.picture.setEnabled(bool(self._viewer.layers))
-        self.which.setText(
-            which_gates(opened) if opened is not None and analysed else
-            "Open a folder of results in the Study widget."
-        )  # fmt: skip
+        text, missing = "Open a folder of results in the Study widget.", False
+        if opened is not None and analysed:
+            found = not_in_it(opened, self._editor)
+            text, missing = origin_text(opened, found), bool(found)
+        self.which.setText(text)
+        self.work_in.setVisible(missing)
 
     def showEvent(self, event: Any) -> None:  # Qt's name
-        """Say anew which gates the table has: some may have been saved since."""
-        self._refresh(None)
+        """Say anew what the table has: gates may have been saved since."""
+        self._refresh()
         super().showEvent(event)
+
+    def _work_in(self) -> None:
+        """Ask the Analyse widget for a run that has what was changed."""
+        opened = self._session.opened
+        if opened is not None:
+            self._viewer.window.add_plugin_dock_widget(PLUGIN, ANALYSE, tabify=True)
+            self._session.run_wanted.emit(not_in_it(opened, self._editor).files)
 
     def _ask_table(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -91,8 +107,9 @@ class ExportWidget(QWidget):
             return
         with told(self._session):
             export_biopsies(opened.folder, target)
-            self._session.tell("info", f"{target}: saved. {which_gates(opened)}")
-        self._refresh(None)
+            text = origin_text(opened, not_in_it(opened, self._editor))
+            self._session.tell("info", f"{target}: saved. {text}")
+        self._refresh()
 
     def save_picture(self, target: Path) -> None:
         """Save what the view shows, with a legend at its right side."""

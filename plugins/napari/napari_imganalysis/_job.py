@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import ImganalysisError, StudyError
@@ -165,6 +166,12 @@ def holds_results(out: Path) -> bool:
     """
     check_target(out, overwrite=True)
     return out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir())
+
+
+def free_folder(folder: Path) -> Path:
+    """Name a folder beside earlier results that is not there yet."""
+    names = (f"{folder.name}_again{n if n > 1 else ''}" for n in count(1))
+    return next(path for path in map(folder.with_name, names) if not path.exists())
 
 
 def is_unforeseen(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ class LegendWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self.boxes: dict[str, QCheckBox] = {}
+        self._colours: dict[str, str] = {}
         self._rows = QVBoxLayout()
         self._rows.setSpacing(0)
         self.all = QPushButton("All")
@@ -42,13 +43,15 @@ class LegendWidget(QWidget):
 
     def _fill(self, _changed: Any) -> None:
         counts, legend = self._session.class_counts, self._session.legend
-        if list(counts) != list(self.boxes):
+        colours = dict(zip(legend.names, legend.colours, strict=True))
+        shown = {name: colours[name] for name in counts}
+        if list(shown.items()) != list(self._colours.items()):
+            self._colours = shown
             self._rebuild(list(counts))
+            for name, box in self.boxes.items():
+                box.setIcon(class_icon(name, colours[name]))
         for name, n in counts.items():
             self.boxes[name].setText(f"{name}  {n}")
-        colours = dict(zip(legend.names, legend.colours, strict=True))
-        for name, box in self.boxes.items():
-            box.setIcon(class_icon(name, colours[name]))
         self._check(self._session.hidden)
 
     def _rebuild(self, names: list[str]) -> None:

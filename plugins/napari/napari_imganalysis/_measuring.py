@@ -17,6 +17,7 @@ from imganalysis.classify.contexts import trace_values
 from imganalysis.correcting import mark_objects
 from imganalysis.errors import CorrectionsError
 from imganalysis.io import file_hash
+from imganalysis.regiving import regive_classes
 from imganalysis.remeasuring import LiveField
 from imganalysis.second_half import judge_field
 from imganalysis.study import SAMPLE
@@ -56,6 +57,7 @@ class Measuring:
     where: Field
     opened: Opened
     traces: dict[str, NDArray[np.float64]]
+    _table: pd.DataFrame | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
@@ -76,22 +78,30 @@ class Measuring:
             As in `imganalysis.remeasuring.LiveField.update`.
         """
         with self._lock:
+            if self._table is not None and np.array_equal(replay.labels, self.live.labels):
+                # Classes alone: no pixel and no rule is needed.
+                self._table = regive_classes(self._table, replay)
+                return self._table
             self.live.update(replay.labels, hurry=hurry)
-            return self._table(replay, gates)
+            return self._judge(replay, gates)
 
     def finish(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
         """Make up for what was put off; may be called in a thread."""
         with self._lock:
             self.live.finish()
-            return self._table(replay, gates)
+            table = self._judge(replay, gates)
+            if not np.array_equal(replay.labels, self.live.labels):
+                self._table = None  # an edit was made meanwhile
+            return table
 
-    def _table(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
+    def _judge(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
         now = self.live.now
-        return judge_field(
+        self._table = table = judge_field(
             self.where, mark_objects(now.objects, replay), self.opened.panels[self.where.panel],
             gates, self.opened.settings, grid=now.grid, signs=now.signs, space=now.space,
             contacts=now.contacts, given=replay.classes, traces=self.traces,
         )  # fmt: skip
+        return table
 
 
 def measure(

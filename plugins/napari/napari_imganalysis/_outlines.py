@@ -28,18 +28,63 @@ class OutlineMap:
     """
 
     def __init__(self, labels: NDArray[Any], width: int = 1) -> None:
-        self.shape = labels.shape
+        self.shape, self.width = labels.shape, width
         self.size = int(labels.max(initial=0)) + 1
         """Largest label + 1: the length of the codes that `recolour` takes."""
-        planes = labels if labels.ndim == 3 else labels[np.newaxis]
-        edge = np.stack([_edge(plane, width) for plane in planes]).reshape(labels.shape)
-        self._where = np.flatnonzero(edge)
-        self._labels = labels.ravel()[self._where]
-        x = self._where % labels.shape[-1]
-        y = self._where // labels.shape[-1] % labels.shape[-2]
-        self._gap = (y + x) // DASH % 2 == 1
+        self._of = labels
+        self._find(np.flatnonzero(_edges(labels, width)))
         self.data = np.zeros(labels.shape, np.uint8)
-        """Code of each pixel, as labels; changed in place by `recolour`."""
+        """Code of each pixel, as labels; changed in place by `recolour` and `follow`."""
+
+    def _find(self, where: NDArray[np.intp]) -> None:
+        """Take pixels, by their place in the flat image, for those of the outlines."""
+        self._where, self._labels = where, self._of.ravel()[where]
+        x = where % self.shape[-1]
+        y = where // self.shape[-1] % self.shape[-2]
+        self._gap = (y + x) // DASH % 2 == 1
+
+    def follow(self, labels: NDArray[Any]) -> tuple[slice, ...] | None:
+        """Take edited labels; outlines are found anew only about what differs.
+
+        `recolour` must follow: the new outlines have no code yet.
+
+        Parameters
+        ----------
+        labels
+            Of the shape of those before.
+
+        Returns
+        -------
+        The box in which labels differ; None where they are the same.
+
+        Raises
+        ------
+        ValueError
+            Another shape.
+        """
+        if labels.shape != self.shape:
+            raise ValueError(f"labels of {labels.shape} given, expected {self.shape}")
+        box = _differing(self._of, labels)
+        self._of, self.size = labels, int(labels.max(initial=0)) + 1
+        if box is None:
+            return None
+        # A line of some width sees that far; so does what is found of it.
+        near = _grown(box, self.width, self.shape)
+        wide = _grown(near, self.width, self.shape)
+        edge = np.zeros([s.stop - s.start for s in wide], bool)
+        inner = tuple(
+            slice(a.start - b.start, a.stop - b.start) for a, b in zip(near, wide, strict=True)
+        )
+        edge[inner] = _edges(labels[wide], self.width)[inner]
+        at = [i + s.start for i, s in zip(np.nonzero(edge), wide, strict=True)]
+        places = np.unravel_index(self._where, self.shape)
+        inside = np.ones(len(self._where), bool)
+        for place, side in zip(places, near, strict=True):
+            inside &= (place >= side.start) & (place < side.stop)
+        new = np.ravel_multi_index(at, self.shape)
+        self.data[near] = 0
+        self._find(np.concatenate([self._where[~inside], new]))
+        return box
 
     def recolour(self, codes: NDArray[np.uint8], dashed: int = 0) -> None:
         """Write new codes into the outlines.
@@ -62,6 +107,33 @@ class OutlineMap:
         if dashed:
             drawn[self._gap & (drawn == dashed)] = 0
         self.data.ravel()[self._where] = drawn
+
+
+def _edges(labels: NDArray[Any], width: int) -> NDArray[np.bool_]:
+    planes = labels if labels.ndim == 3 else labels[np.newaxis]
+    return np.stack([_edge(plane, width) for plane in planes]).reshape(labels.shape)
+
+
+def _differing(one: NDArray[Any], other: NDArray[Any]) -> tuple[slice, ...] | None:
+    """Box of the places in which two images differ."""
+    differs = one != other
+    sides = []
+    for axis in range(differs.ndim):
+        others = tuple(i for i in range(differs.ndim) if i != axis)
+        found = np.flatnonzero(differs.any(axis=others))
+        if not found.size:
+            return None
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+    return tuple(sides)
+
+
+def _grown(box: tuple[slice, ...], by: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Give a box with a margin in the plane, within the image."""
+    margins = (0,) * (len(shape) - 2) + (by, by)
+    return tuple(
+        slice(max(side.start - margin, 0), min(side.stop + margin, n))
+        for side, margin, n in zip(box, margins, shape, strict=True)
+    )
 
 
 def _edge(plane: NDArray[Any], width: int) -> NDArray[np.bool_]:

@@ -28,6 +28,8 @@ signal              carries                 when
 ``hovered``         label, 0 for none       the mouse is over a cell
 ``hidden_changed``  names of classes        the legend switched classes on or off
 ``reviewed``        name of a field         its review state was changed
+``run_wanted``      option -> file          the study shall be run again with these files: the
+                                            Analyse widget fills them in
 ``message``         kind, text              something to tell the user: ``info``, ``warning``,
                                             ``error``
 =================== ======================= =====================================================
@@ -81,6 +83,7 @@ class Session:
     hovered = Signal(int)
     hidden_changed = Signal(object)
     reviewed = Signal(str)
+    run_wanted = Signal(object)
     message = Signal(str, str)
 
     def __init__(self) -> None:

@@ -33,24 +33,34 @@ class CellModel(QAbstractTableModel):
         self._rows: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
         self._names: NDArray[Any] = np.zeros(0, dtype=object)
         self._icons: dict[str, QIcon] = {}
+        self._legend: Legend | None = None
         self._sort: tuple[str | None, bool] = (None, False)
 
     def set_table(
         self, cells: pd.DataFrame | None, columns: list[str], rows: NDArray[np.intp], legend: Legend
     ) -> None:
-        """Show rows (positions) and columns of a table."""
-        self.beginResetModel()
-        self._cells, self._columns = cells, columns
-        self._names = np.zeros(0, dtype=object)
-        self._icons = {
-            name: class_icon(name, colour)
-            for name, colour in zip(legend.names, legend.colours, strict=True)
-        }
-        self._rows = rows
+        """Show rows (positions) and columns of a table.
+
+        Where it is of the same objects in the same order as before, views keep their place.
+        """
+        if legend != self._legend:
+            self._legend = legend
+            self._icons = {
+                name: class_icon(name, colour)
+                for name, colour in zip(legend.names, legend.colours, strict=True)
+            }
         if cells is not None:
-            self._names = class_names(cells).to_numpy(dtype=object)
-            self._rows = sort_rows(cells, rows, self._sort[0], descending=self._sort[1])
-        self.endResetModel()
+            rows = sort_rows(cells, rows, self._sort[0], descending=self._sort[1])
+        names = np.zeros(0, object) if cells is None else class_names(cells).to_numpy(dtype=object)
+        labels = _labels(cells, rows)
+        same = columns == self._columns and np.array_equal(labels, _labels(self._cells, self._rows))
+        if not same:
+            self.beginResetModel()
+        self._cells, self._columns, self._rows, self._names = cells, columns, rows, names
+        if not same:
+            self.endResetModel()
+        elif len(rows) and columns:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(columns) - 1))
 
     def label(self, row: int) -> int:
         """Label of the object in a row that is shown."""
@@ -111,6 +121,10 @@ class CellModel(QAbstractTableModel):
         self.layoutAboutToBeChanged.emit()
         self._rows = sort_rows(self._cells, self._rows, name, descending=self._sort[1])
         self.layoutChanged.emit()
+
+
+def _labels(cells: pd.DataFrame | None, rows: NDArray[np.intp]) -> NDArray[Any]:
+    return np.zeros(0, int) if cells is None else cells[t.LABEL].to_numpy()[rows]
 
 
 def class_icon(name: str, colour: str, size: int = 12) -> QIcon:

@@ -50,6 +50,7 @@ class FieldView:
         self.layers: dict[str, Any] = {}
         self.map: OutlineMap | None = None
         self._missed: set[str] = set()
+        self._written: NDArray[np.uint8] | None = None  # codes that the outlines have
         session.field_changed.connect(self.show)
         session.cells_changed.connect(self._cells)
         session.codes_changed.connect(self.recolour)
@@ -71,7 +72,7 @@ class FieldView:
         if field is None:
             self.clear()
             return
-        self.map, self._missed, kept = None, set(), []
+        self.map, self._written, self._missed, kept = None, None, set(), []
         facts = {"field": field.name, "file": str(field.stack.source)}
         for data, keywords, _ in stack_layers(field.stack, field.panel, facts=facts):
             kept.append(self._put("image", keywords["name"], data, keywords))
@@ -219,6 +220,7 @@ class FieldView:
     def _write_codes(self, codes: NDArray[np.uint8]) -> None:
         if self.map is not None:
             self.map.recolour(codes, dashed=self.session.legend.not_evaluable)
+            self._written = codes
 
     def recolour(self, codes: NDArray[np.uint8]) -> None:
         """Draw the outlines by other codes, one per label: fast enough for a gate that is dragged.
@@ -238,19 +240,35 @@ class FieldView:
         field = self.session.field
         if field is None or field.labels is None:
             return
-        self.recolour(self._codes(field))
+        codes = self._codes(field)
+        if not np.array_equal(codes, self._written):
+            self.recolour(codes)
         nuclei = self._layer(NUCLEI)
         if nuclei is not None:
             nuclei.features = features_of(cells, field.panel, ground=True)
 
     def _labels(self, labels: NDArray[np.uint32]) -> None:
+        """Draw edited nuclei: only where they differ from those that are drawn."""
         field = self.session.field
         if field is None:
             return
-        nuclei = self.layers.get(NUCLEI)
-        if nuclei is not None and not np.array_equal(nuclei.data, labels):
-            nuclei.data = _drawn(labels)
-        self._make_outlines(field)
+        nuclei, outlines = self.layers.get(NUCLEI), self.layers.get(OUTLINES)
+        same = self.map is not None and self.map.shape == labels.shape
+        if not same or outlines is None or _line_width(field) != self.map.width:  # type: ignore[union-attr]
+            if nuclei is not None:
+                nuclei.data = _drawn(labels)
+            self._make_outlines(field)
+            return
+        box = self.map.follow(labels)  # type: ignore[union-attr]
+        if box is None:
+            return
+        if nuclei is not None:
+            if _fitting_type(labels) == nuclei.data.dtype:
+                nuclei.data[box] = labels[box]
+                nuclei.refresh(thumbnail=False, highlight=False, extent=False)
+            else:
+                nuclei.data = _drawn(labels)
+        self.recolour(self._codes(field))
 
     def _colours(self, hidden: frozenset[str]) -> None:
         layer = self._layer(OUTLINES)
@@ -331,13 +349,18 @@ def _line_width(field: OpenField) -> int:
 
 
 def _drawn(labels: NDArray[np.uint32]) -> NDArray[Any]:
-    """Labels as the layer ``nuclei`` has them.
+    """Labels as the layer ``nuclei`` has them: a copy, of a type that napari draws fast."""
+    return labels.astype(_fitting_type(labels))
 
-    16 bits where they fit with room for new ones: napari looks colours of these up in a table,
-    and compiles code for wider ones, which takes seconds. `OpenField.labels` stays 32 bit.
+
+def _fitting_type(labels: NDArray[np.uint32]) -> Any:
+    """16 bits where the labels fit with room for new ones.
+
+    napari looks colours of these up in a table, and compiles code for wider ones, which takes
+    seconds. `OpenField.labels` stays 32 bit.
     """
     fits = int(labels.max(initial=0)) < HIGHEST - ROOM
-    return labels.astype(np.uint16 if fits else np.uint32)
+    return np.dtype(np.uint16 if fits else np.uint32)
 
 
 def _colormap(colours: Sequence[tuple[float, ...]]) -> Any:
