@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import call_cells
+from imganalysis.classify.calls import call_numbers
 from imganalysis.classify.contexts import evaluate_contexts
 from imganalysis.classify.learned import classify_with
 from imganalysis.classify.phenotypes import Classified, classify_cells
@@ -287,8 +287,8 @@ def _classified(
     cells = cells.reset_index(drop=True)
     band = settings.gating.indeterminate_band
     if settings.neighbours.guard:
-        calls = call_cells(cells, panel, gates, band)
-        free = free_rings(pd.concat([cells, calls], axis=1), contacts, panel, settings.neighbours)
+        calls = call_numbers(cells, panel, gates, band)
+        free = free_rings(cells, calls, contacts, panel, settings.neighbours)
         cells = pd.concat([cells, free], axis=1)
     soft = positive_probabilities(cells, panel, gates)
     called = pd.concat([cells, guarded_calls(cells, panel, gates, band), soft], axis=1)
