@@ -73,7 +73,11 @@ def free_rings(
 
 
 def guarded_calls(
-    cells: pd.DataFrame, panel: Panel, gates: Sequence[Gate], band: float
+    cells: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    band: float,
+    calls: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> pd.DataFrame:
     """Call every gated marker, with and without the arcs at brighter neighbours.
 
@@ -84,6 +88,8 @@ def guarded_calls(
         where neighbours are to be minded.
     panel, gates, band
         As `imganalysis.classify.calls.call_cells` takes them.
+    calls
+        What `imganalysis.classify.calls.call_numbers` gives of them, where that is known.
 
     Returns
     -------
@@ -91,7 +97,8 @@ def guarded_calls(
         As `call_cells` gives it; a call that is lower without the arcs is the lower one, since
         what is left out is a neighbour's light.
     """
-    calls = call_numbers(cells, panel, gates, band)
+    if calls is None:
+        calls = call_numbers(cells, panel, gates, band)
     without = call_numbers(cells, panel, gates, band, values_alone(cells, panel))
     lower = {
         t.call_column(marker): call_words(
