@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -118,14 +118,15 @@ def ghost_markers(panel: Panel) -> list[str]:
 
 @dataclass(frozen=True)
 class Merged:
-    """The objects of a study, and the cells that they are.
+    """The fragments of a study put together.
 
     Parameters
     ----------
     objects
-        Field -> one row per object, with ``cell_id`` and ``n_fragments``.
+        Field with fragments -> one row per object, with ``cell_id`` and ``n_fragments``. In
+        fields that are not here every object is a cell.
     cells
-        Field -> one row per cell.
+        The same fields -> one row per cell.
     contacts
         Field -> contacts of the cells.
     open
@@ -183,9 +184,8 @@ def merge_fields(
                 open_.add(name)
             elif seen.pairs is not None:
                 groups = join_fragments(seen.pairs, gate, table, settings.counting)
-        numbered[name] = number_cells(table, groups)
-        cells[name] = numbered[name]
         if groups:
+            numbered[name] = number_cells(table, groups)
             markers = [channel.marker for channel in panel.channels]
             needed = [column for channel in panel.gated for column in channel.columns]
             merged = merged_cells(numbered[name], markers, seen.frame_um)
@@ -284,8 +284,6 @@ def spread(objects: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     objects
         Place, shape and intensities are those of each object, all else its cell's.
     """
-    if _is_whole(objects, cells):
-        return cells
     own = [c for c in cells.columns if c not in objects.columns]
     shared = [t.CAP, t.EVALUABLE, t.EXCLUSION, t.IN_FRAME, t.IN_TISSUE, t.ON_BORDER, *own]
     rows = pd.Index(cells[t.CELL_ID]).get_indexer(pd.Index(objects[t.CELL_ID]))
@@ -294,51 +292,74 @@ def spread(objects: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(**{name: found[name] for name in found.columns})
 
 
-def _is_whole(objects: pd.DataFrame, cells: pd.DataFrame) -> bool:
-    """Whether the cells are the objects, with columns of the same types and some more."""
-    n = len(objects.columns)
-    return (
-        len(objects) == len(cells)
-        and cells.columns[:n].equals(objects.columns)
-        and cells.dtypes.iloc[:n].tolist() == objects.dtypes.tolist()
-        and not (objects[t.FRAGMENTS].to_numpy() > 1).any()
-    )
+def spread_fields(
+    cells: pd.DataFrame, objects: Mapping[str, pd.DataFrame], merged: Merged
+) -> dict[str, pd.DataFrame]:
+    """Do what `spread` does for the cells of many fields, those of each standing together.
+
+    Parameters
+    ----------
+    cells
+        Of one panel, with further columns.
+    objects
+        Field -> one row per object, without ``cell_id``.
+    merged
+        The fields with fragments.
+    """
+    code, names = pd.factorize(cells[t.FIELD])
+    ends = np.searchsorted(code, np.arange(len(names) + 1))
+    columns, types = cells.columns.tolist(), cells.dtypes.tolist()
+    found = {}
+    for name, start, stop in zip(map(str, names), ends, ends[1:], strict=False):
+        own, table = objects[name], cells.iloc[start:stop].reset_index(drop=True)
+        first = [*own.columns, t.CELL_ID, t.FRAGMENTS]
+        if name in merged.objects:
+            found[name] = spread(merged.objects[name], table)
+        elif columns[: len(first)] == first and types[: len(first) - 2] == own.dtypes.tolist():
+            found[name] = table  # every object is a cell, with further columns
+        else:
+            found[name] = spread(number_cells(own, ()), table)
+    return found
 
 
 def field_numbers(
-    merged: Merged, cells: Mapping[str, pd.DataFrame], panels: Mapping[str, Panel]
+    cells: pd.DataFrame, fields: pd.DataFrame, panel: Panel, merged: Merged
 ) -> dict[str, dict[str, float]]:
     """Field -> objects, cells and ghosts, for ``fields.csv``.
 
     Parameters
     ----------
+    cells
+        Of one panel, with classes.
+    fields
+        Its fields, also those without a cell.
+    panel
+        Its death marker and classes.
     merged
         As `merge_fields` gives it.
-    cells
-        Field -> one row per cell, with classes.
-    panels
-        Field -> its panel.
     """
+    names = pd.Index(fields[t.FIELD])
+    code = names.get_indexer(pd.Index(cells[t.FIELD])) if len(cells) else np.zeros(0, np.intp)
+
+    def count(some: NDArray[np.bool_], weights: NDArray[np.float64] | None = None) -> list[Any]:
+        own = None if weights is None else weights[some]
+        return list(np.bincount(code[some], own, minlength=len(names)).tolist())
+
+    counted = cells[t.EVALUABLE].to_numpy(bool)
+    dying = counted
+    if counted.any():
+        classes = [p.name for p in panel.phenotypes if p.apoptotic]
+        dying = counted & cells[t.PHENOTYPE].isin(classes).to_numpy(bool)
+    pieces = cells[t.FRAGMENTS].to_numpy(np.float64) if len(cells) else np.zeros(0)
+    columns = [count(np.ones(len(cells), bool)), count(counted), count(dying), count(dying, pieces)]
     out: dict[str, dict[str, float]] = {}
-    for name, table in cells.items():
-        counted = np.flatnonzero(table[t.EVALUABLE].to_numpy(bool))
-        row: dict[str, float] = {"n_cells": len(table), "n_evaluable": len(counted)}
-        panel = panels[name]
+    for name, n_cells, n_evaluable, n_dying, n_pieces in zip(names, *columns, strict=True):
+        row = out[name] = {"n_cells": n_cells, "n_evaluable": n_evaluable}
         if panel.death_marker is not None and name not in merged.open:
-            dying = [p.name for p in panel.phenotypes if p.apoptotic]
-            # A field without a cell has no classes either.
-            pieces = counted
-            if len(counted):
-                pieces = counted[table[t.PHENOTYPE].isin(dying).to_numpy(bool)[counted]]
-            row["n_apoptotic"] = len(pieces)
-            row["fragments_per_apoptotic"] = (
-                float(table[t.FRAGMENTS].to_numpy(np.float64)[pieces].mean())
-                if len(pieces)
-                else np.nan
-            )
+            row["n_apoptotic"] = n_dying
+            row["fragments_per_apoptotic"] = n_pieces / n_dying if n_dying else np.nan
         if name in merged.ghosts:
             row["ghost_n"], row["ghost_area_mm2"] = merged.ghosts[name]
-        out[name] = row
     return out
 
 

@@ -87,12 +87,12 @@ def drawn_counts(one: Counted, fraction: FractionOf) -> NDArray[np.float64]:
         ]
         changes |= ends[0] != ends[1]
     some = np.flatnonzero(changes)
-    rows = one.rows[some]
-    fixed = count(recall.states, one.rows) - count(recall.states[some], rows)
+    near, rows = recall.only(some), one.rows[some]
+    fixed = count(recall.states, one.rows) - count(near.states, rows)
     result = np.empty((DRAWS, n, 2))
     for i in range(DRAWS):
-        digits = {m: recall.digits(m, [d[:, i] for d in own], some) for m, own in factors.items()}
-        result[i] = fixed + count(recall.moved(digits, some), rows)
+        digits = {m: near.digits(m, [d[:, i] for d in own]) for m, own in factors.items()}
+        result[i] = fixed + count(near.moved(digits), rows)
     result[:, one.fields_where(unknown)] = np.nan
     return result
 

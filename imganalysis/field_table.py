@@ -8,7 +8,8 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.panel import markers_needed
-from imganalysis.quantify.summary import SIDES, field_sums, fraction_names
+from imganalysis.quantify.study_counts import read_counts
+from imganalysis.quantify.summary import SIDES
 from imganalysis.study import SAMPLE, clean_text
 
 if TYPE_CHECKING:
@@ -119,22 +120,13 @@ def fraction_counts(
         panel does not have the fraction or a marker that it needs has no gate.
     """
     names = counts.called.index
+    fields = pd.DataFrame({t.FIELD: names, "panel": [panel_of[name] for name in names]})
     found = pd.DataFrame(index=names)
-    for fraction in fraction_names(panels.values()):
-        needed = {
-            panel.name: markers_needed(panel, (*own.numerator, *own.denominator))
-            for panel in panels.values()
-            for own in panel.fractions
-            if own.name == fraction.name
-        }
-        open_ = {label for label, m in counts.ungated if m in needed.get(panel_of[label], ())}
-        mine = [n for n in names if panel_of[n] in needed and n not in open_]
-        fields = pd.DataFrame({t.FIELD: mine, t.PANEL: [panel_of[n] for n in mine]})
-        sums = field_sums(fraction.name, fields, counts, panels)
+    for read in read_counts(fields, counts, panels).fractions:
+        known = read.shown & ~read.ungated
         for side in SIDES:
-            column = t.side_column(fraction.name, side)
-            own_cells = pd.Series(sums(f"/{side}", "called"), index=mine)
-            found[column] = own_cells.reindex(names).astype("Int64")
+            cells = pd.Series(read.sums[f"/{side}", "called"], index=names).where(known)
+            found[t.side_column(read.fraction.name, side)] = cells.astype("Int64")
     return found
 
 

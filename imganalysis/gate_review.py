@@ -14,7 +14,7 @@ from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call_codes, measure_values
 from imganalysis.classify.gates_file import adopt_gates, read_gates
 from imganalysis.errors import StudyError
-from imganalysis.gating import GATE_CONTROLS, load_gates, study_gates
+from imganalysis.gating import GATE_CONTROLS, load_gates, study_gates, together
 from imganalysis.panel import Panel
 from imganalysis.results import FIELDS, GATES, OUR_KEY, RUN, cells_path
 from imganalysis.settings import explain, parse_settings
@@ -131,11 +131,10 @@ def _record(folder: Path) -> dict[str, Any]:
 def _ladder(review: Review) -> tuple[Gate, ...]:
     """Climb the ladder again, for results of a version that did not keep what each rung says."""
     tables = {name: _cells(review.folder, name) for name in review.fields[t.FIELD]}
-    blank = review.fields[review.fields[t.ROLE].isin(GATE_CONTROLS)][t.FIELD]
-    empty = pd.DataFrame(columns=[t.FIELD, t.PANEL, t.BATCH, t.ACQUISITION, t.EVALUABLE])
-    controls = pd.concat([tables[n] for n in blank], ignore_index=True) if len(blank) else empty
+    controls = together(tables, review.fields[review.fields[t.ROLE].isin(GATE_CONTROLS)])
     places = review.fields[review.fields[t.ROLE] == SAMPLE].reset_index(drop=True)
-    found = study_gates(controls, tables, places, review.panels, review.settings.gating, {})
+    cells = {name: together(tables, places[places[t.PANEL] == name]) for name in review.panels}
+    found = study_gates(controls, cells, places, review.panels, review.settings.gating, {})
     return tuple(found)
 
 

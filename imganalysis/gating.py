@@ -47,7 +47,7 @@ def study_gates(
     controls
         Evaluable cells of the controls that set gates.
     objects
-        Field -> one row per object.
+        Panel -> one row per object of its sample fields.
     places
         One row per sample field: ``field``, ``panel``, ``batch``, ``acquisition``.
     panels
@@ -63,21 +63,15 @@ def study_gates(
     stamp
         For the gates' record: hashes, user, time, version.
     """
-    cells = {
-        name: gating_cells(objects, places[places[t.PANEL] == name], panel, outlines)
-        for name, panel in panels.items()
-    }
+    cells = {n: gating_cells(objects[n], panel, outlines) for n, panel in panels.items()}
     found = set_gates(controls, places, panels, gating, cells=cells, given=given or (), **stamp)
     return found if given is None else adopt_gates(given, found, scopes)
 
 
 def gating_cells(
-    objects: Mapping[str, pd.DataFrame],
-    places: pd.DataFrame,
-    panel: Panel,
-    outlines: Mapping[str, NDArray[np.bool_]],
+    objects: pd.DataFrame, panel: Panel, outlines: Mapping[str, NDArray[np.bool_]]
 ) -> pd.DataFrame:
-    """Collect what the ladder needs of the objects of one panel's fields, and no more.
+    """Take what the ladder needs of the objects of one panel's fields, and no more.
 
     Returns
     -------
@@ -91,23 +85,25 @@ def gating_cells(
             parts = ("nucleus", "ring") if measure.compartment == "max" else ()
             wanted += [column]
             wanted += [t.measure_column(channel.marker, c, measure.statistic) for c in parts]
-    away = any(c.reference is not None and c.reference.outside_region for c in panel.gated)
-    tables = []
-    for name in places[t.FIELD]:
-        table = objects[name]
-        slim = table[[column for column in dict.fromkeys(wanted) if column in table.columns]]
-        if away:
+    cells = objects[[column for column in dict.fromkeys(wanted) if column in objects.columns]]
+    if any(c.reference is not None and c.reference.outside_region for c in panel.gated):
+        points = objects[[t.Y, t.X]].to_numpy(dtype=np.float64)
+        distance = np.full(len(objects), np.nan)
+        for name, rows in objects.groupby(t.FIELD, sort=False).indices.items():
             mask = outlines.get(str(name))
-            points = table[[t.Y, t.X]].to_numpy(dtype=np.float64)
-            distance = np.nan if mask is None else margin_distance(mask, points)
-            slim = slim.assign(**{t.MARGIN_DISTANCE: distance})
-        tables.append(slim)
-    if not tables:
-        return pd.DataFrame(columns=wanted)
-    cells = pd.concat(tables, ignore_index=True)
+            if mask is not None:
+                distance[rows] = margin_distance(mask, points[rows])
+        cells = cells.assign(**{t.MARGIN_DISTANCE: distance})
     if t.EVALUABLE in cells.columns:
         cells = cells[cells[t.EVALUABLE].astype(bool)].reset_index(drop=True)
     return cells
+
+
+def together(objects: Mapping[str, pd.DataFrame], fields: pd.DataFrame) -> pd.DataFrame:
+    """Objects of several fields in one table, in the fields' order."""
+    if fields.empty:
+        return pd.DataFrame(columns=[*fields.columns, t.EVALUABLE, t.EXCLUSION])
+    return pd.concat([objects[name] for name in fields[t.FIELD]], ignore_index=True)
 
 
 def load_gates(

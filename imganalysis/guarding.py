@@ -8,13 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import (
-    POSITIVE_CODE,
-    call_cells,
-    call_codes,
-    call_words,
-    combine,
-)
+from imganalysis.classify.calls import POSITIVE_CODE, call_numbers, call_words, combine
 from imganalysis.quantify.neighbours import brighter_side, free_ring_means
 
 if TYPE_CHECKING:
@@ -28,14 +22,20 @@ if TYPE_CHECKING:
 
 
 def free_rings(
-    cells: pd.DataFrame, contacts: Mapping[str, pd.DataFrame], panel: Panel, settings: Neighbours
+    cells: pd.DataFrame,
+    calls: Mapping[str, NDArray[np.uint8]],
+    contacts: Mapping[str, pd.DataFrame],
+    panel: Panel,
+    settings: Neighbours,
 ) -> pd.DataFrame:
     """Measure again the rings of cells beside positive neighbours, without the arcs at them.
 
     Parameters
     ----------
     cells
-        One row per cell of this panel, with its calls.
+        One row per cell of this panel.
+    calls
+        Of them, as `imganalysis.classify.calls.call_numbers` gives them.
     contacts
         Field -> its contacts; a field without any is not measured again.
     panel
@@ -52,7 +52,7 @@ def free_rings(
     """
     markers = [c.marker for c in panel.gated if any(_of_ring(m) for m in c.measures)]
     lineage = [c.marker for c in panel.gated if c.role == "lineage"]
-    positive = {c.marker: call_codes(cells, c.marker) == POSITIVE_CODE for c in panel.gated}
+    positive = {marker: codes == POSITIVE_CODE for marker, codes in calls.items()}
     double = np.sum([positive[marker] for marker in lineage], axis=0) > 1
     found = {marker: np.full(len(cells), np.nan) for marker in markers}
     for name, rows in cells.groupby(t.FIELD, sort=False).indices.items():
@@ -73,7 +73,11 @@ def free_rings(
 
 
 def guarded_calls(
-    cells: pd.DataFrame, panel: Panel, gates: Sequence[Gate], band: float
+    cells: pd.DataFrame,
+    panel: Panel,
+    gates: Sequence[Gate],
+    band: float,
+    calls: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> pd.DataFrame:
     """Call every gated marker, with and without the arcs at brighter neighbours.
 
@@ -84,6 +88,8 @@ def guarded_calls(
         where neighbours are to be minded.
     panel, gates, band
         As `imganalysis.classify.calls.call_cells` takes them.
+    calls
+        What `imganalysis.classify.calls.call_numbers` gives of them, where that is known.
 
     Returns
     -------
@@ -91,16 +97,14 @@ def guarded_calls(
         As `call_cells` gives it; a call that is lower without the arcs is the lower one, since
         what is left out is a neighbour's light.
     """
-    calls = call_cells(cells, panel, gates, band)
-    alone = values_alone(cells, panel)
-    if not alone:
-        return calls
-    without = call_cells(cells.assign(**alone), panel, gates, band)
+    if calls is None:
+        calls = call_numbers(cells, panel, gates, band)
+    without = call_numbers(cells, panel, gates, band, values_alone(cells, panel))
     lower = {
-        t.call_column(c.marker): call_words(
-            combine([call_codes(one, c.marker) for one in (calls, without)], "all")
+        t.call_column(marker): call_words(
+            combine([codes, without[marker]], "all") if marker in without else codes
         )
-        for c in panel.gated
+        for marker, codes in calls.items()
     }
     return pd.DataFrame(lower, index=cells.index)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import call_cells
+from imganalysis.classify.calls import call_numbers
 from imganalysis.classify.contexts import evaluate_contexts
 from imganalysis.classify.learned import classify_with
 from imganalysis.classify.phenotypes import Classified, classify_cells
@@ -25,8 +25,15 @@ from imganalysis.corrections import (
 )
 from imganalysis.counted import Part
 from imganalysis.counting import count_cells, tally_exclusions, without_negatives
-from imganalysis.death import Signs, exclude_debris, field_numbers, merge_fields, spread
-from imganalysis.gating import GATE_CONTROLS, study_gates
+from imganalysis.death import (
+    Signs,
+    exclude_debris,
+    field_numbers,
+    merge_fields,
+    spread,
+    spread_fields,
+)
+from imganalysis.gating import GATE_CONTROLS, study_gates, together
 from imganalysis.guarding import free_rings, guarded_calls, values_alone
 from imganalysis.quantify.merging import number_cells
 from imganalysis.quantify.regions import outlined, region_areas, with_regions
@@ -137,80 +144,81 @@ def judge(
         For the gates' record: hashes, user, time, version.
     """
     role = fields[t.ROLE]
-    controls = _together(objects, fields[role.isin(GATE_CONTROLS)])
+    controls = together(objects, fields[role.isin(GATE_CONTROLS)])
     controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
     places = fields[role == SAMPLE].reset_index(drop=True)
     names = pd.Index(places[t.FIELD])
     drawn = outlined(spaces or {})
+    of_panel = {name: places[places[t.PANEL] == name] for name in panels}
+    pieces = {name: together(objects, mine) for name, mine in of_panel.items()}
     used = study_gates(
-        controls, objects, places, panels, settings.gating, drawn, gates, scopes, **stamp
+        controls, pieces, places, panels, settings.gating, drawn, gates, scopes, **stamp
     )
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
+    sample = set(names)
     for name, given in (corrected or {}).items():
-        if name in merged.cells:
+        if name in sample:
+            own = merged.objects.get(name, number_cells(objects[name], ()))
             merged.objects[name], merged.cells[name] = give_classes(
-                merged.objects[name], merged.cells[name], given
+                own, merged.cells.get(name, own), given
             )
     parts, unmerged = [], []
     for name, panel in panels.items():
-        mine = places[places[t.PANEL] == name]
+        mine = of_panel[name]
         if not mine.empty:
-            found = _together(merged.cells, mine)
+            every = number_cells(pieces.pop(name), ())
+            found = _with_fields(every, merged.cells)
             part, regions = _judge_panel(
                 found, mine, panel, used, grids, spaces or {}, merged.contacts, settings, classifier
             )
             parts.append(part)
-            pieces = _together(merged.objects, mine)
-            if len(pieces) > len(found):
+            if len(every) > len(found):
                 alone, result, _ = _classified(
-                    pieces, panel, used, regions, contacts or {}, settings, classifier
-                )
+                    _with_fields(every, merged.objects), panel, used, regions, contacts or {},
+                    settings, classifier,
+                )  # fmt: skip
                 unmerged.append(counted_part(alone, result, mine, panel, used, {}, settings))
             else:
                 unmerged.append(part)
     cells = [part.cells for part in parts]
-    by_field = {name: table for part in parts for name, table in _by_field(part.cells).items()}
-    controlled = [table for name, table in objects.items() if name not in merged.cells]
-    own = {name: panels[panel] for name, panel in places[[t.FIELD, t.PANEL]].to_numpy().tolist()}
+    controlled = [table for name, table in objects.items() if name not in sample]
+    tables: dict[str, pd.DataFrame] = {}
+    numbers: dict[str, dict[str, float]] = {}
+    for part in parts:
+        tables |= spread_fields(part.cells, objects, merged)
+        numbers |= field_numbers(part.cells, part.fields, part.panel, merged)
     return Judged(
-        pd.concat(cells, ignore_index=True) if cells else _together(objects, places),
-        {
-            name: _without_remarks(spread(merged.objects[name], table))
-            for name, table in by_field.items()
-        },
+        pd.concat(cells, ignore_index=True) if cells else together(objects, places),
+        {name: _without_remarks(table) for name, table in tables.items()},
         count_cells(parts, names, panels, settings.gating, unmerged),
-        tally_exclusions([*by_field.values(), *controlled], pd.Index(fields[t.FIELD])),
+        tally_exclusions([*cells, *controlled], pd.Index(fields[t.FIELD])),
         {name: area for part in parts for name, area in part.region_mm2.items()},
         used,
         frozenset(
             pair for part in parts for pair in without_negatives(part.cells, controls, part.panel)
         ),
-        field_numbers(merged, {**merged.cells, **by_field}, own),
+        numbers,
         merged.open,
         tuple(parts),
     )
 
 
-def _together(objects: Mapping[str, pd.DataFrame], fields: pd.DataFrame) -> pd.DataFrame:
-    """Objects of several fields in one table, in the fields' order."""
-    if fields.empty:
-        return pd.DataFrame(columns=[*fields.columns, t.EVALUABLE, t.EXCLUSION])
-    return pd.concat([objects[name] for name in fields[t.FIELD]], ignore_index=True)
+def _with_fields(cells: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of some fields in the place of these fields' rows, which stand together."""
+    code, names = pd.factorize(cells[t.FIELD])
+    ends = np.searchsorted(code, np.arange(len(names) + 1))
+    parts, start = [], 0
+    for i in np.flatnonzero(names.isin(list(tables))):
+        parts += [cells.iloc[start : ends[i]], tables[names[i]]]
+        start = ends[i + 1]
+    parts.append(cells.iloc[start:])
+    some = [part for part in parts if len(part)]
+    return pd.concat(some, ignore_index=True) if start else cells
 
 
 def _without_remarks(table: pd.DataFrame) -> pd.DataFrame:
     """Leave out what a person said of classes: `phenotype` and `why` have it."""
     return table.drop(columns=[GIVEN, NOTE]) if GIVEN in table.columns else table
-
-
-def _by_field(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Field -> its cells, which stand together."""
-    code, names = pd.factorize(cells[t.FIELD])
-    ends = np.searchsorted(code, np.arange(len(names) + 1))
-    return {
-        str(name): cells.iloc[start:stop].reset_index(drop=True)
-        for name, start, stop in zip(names, ends, ends[1:], strict=False)
-    }
 
 
 def _judge_panel(
@@ -286,12 +294,13 @@ def _classified(
     """
     cells = cells.reset_index(drop=True)
     band = settings.gating.indeterminate_band
+    calls = call_numbers(cells, panel, gates, band)
     if settings.neighbours.guard:
-        calls = call_cells(cells, panel, gates, band)
-        free = free_rings(pd.concat([cells, calls], axis=1), contacts, panel, settings.neighbours)
+        free = free_rings(cells, calls, contacts, panel, settings.neighbours)
         cells = pd.concat([cells, free], axis=1)
     soft = positive_probabilities(cells, panel, gates)
-    called = pd.concat([cells, guarded_calls(cells, panel, gates, band), soft], axis=1)
+    words = guarded_calls(cells, panel, gates, band, calls)
+    called = pd.concat([cells, words, soft], axis=1)
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
     regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
     regions |= known
@@ -363,7 +372,8 @@ def judge_field(
         {name: table}, fields, {panel.name: panel}, gates, {name: signs}, {name: contacts},
         settings,
     )  # fmt: skip
-    pieces, cells = merged.objects[name], merged.cells[name]
+    pieces = merged.objects.get(name, number_cells(table, ()))
+    cells = merged.cells.get(name, pieces)
     if given is not None:
         pieces, cells = give_classes(pieces, cells, given)
     drawn = outlined(spaces)

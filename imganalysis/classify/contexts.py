@@ -139,6 +139,17 @@ class _Cells:
                 counts[open_] = near - members[open_]
         return counts
 
+    def as_many(self, members: Codes, radius_um: float, asked: NDArray[np.bool_], n: int) -> Codes:
+        """Whether cells that are asked have n members within a radius, of which some may be none.
+
+        What is possible is counted only where what is sure does not suffice: it takes most of
+        the time of a context.
+        """
+        enough = self.neighbours(members == POSITIVE_CODE, radius_um, asked) >= n
+        open_ = asked & ~enough
+        most = self.neighbours(members != NEGATIVE_CODE, radius_um, open_)
+        return _surely(enough, open_ & (most < n))
+
 
 def _points(cells: pd.DataFrame, fields: list[tuple[str, NDArray[np.intp]]]) -> NDArray[np.float64]:
     """Positions in z, y and x; in a field where not every cell has a z, all lie at 0."""
@@ -209,11 +220,8 @@ def _lymphoid(cells: _Cells, context: Lymphoid) -> Codes:
     negative = [_not(cells.calls(m)) for m in context.neighbours_negative]
     kin = _all(shape, *negative)
     own = _all(shape, _without_trace(cells, context))
-    least, most = (
-        cells.neighbours(who, context.radius_um, own != NEGATIVE_CODE)
-        for who in (kin == POSITIVE_CODE, kin != NEGATIVE_CODE)
-    )
-    return _all(own, _surely(least >= context.min_neighbours, most < context.min_neighbours))
+    enough = cells.as_many(kin, context.radius_um, own != NEGATIVE_CODE, context.min_neighbours)
+    return _all(own, enough)
 
 
 def _without_trace(cells: _Cells, context: Lymphoid) -> Codes:
@@ -325,11 +333,10 @@ def _lonely(cells: _Cells, context: Lonely) -> Codes:
         place = combine([place, without], "any")
     own = _all(call, place, _granular(cells, context))
     near = call if context.neighbours is None else _all(call, cells.shape(context.neighbours))
-    least, most = (
-        cells.neighbours(who, context.radius_um, own != NEGATIVE_CODE)
-        for who in (near == POSITIVE_CODE, near != NEGATIVE_CODE)
+    too_many = cells.as_many(
+        near, context.radius_um, own != NEGATIVE_CODE, context.max_neighbours + 1
     )
-    return _all(own, _surely(most <= context.max_neighbours, least > context.max_neighbours))
+    return _all(own, _not(too_many))
 
 
 def _granular(cells: _Cells, context: Lonely) -> Codes:

@@ -124,12 +124,23 @@ class Recall:
         states = self.moved(digits)
         return replace(self, states=states, gates=gates, markers=markers)
 
-    def digits(
-        self,
-        marker: str,
-        factors: float | Sequence[Numbers] = 1.0,
-        rows: NDArray[np.intp] | slice = slice(None),
-    ) -> NDArray[np.uint8]:
+    def only(self, rows: NDArray[np.intp]) -> Recall:
+        """Take some of the cells, which are soon called again where there are few."""
+        markers = {
+            name: replace(
+                own,
+                values=tuple(values[rows] for values in own.values),
+                alone=own.alone and tuple(values[rows] for values in own.alone),
+                digits=own.digits[rows],
+            )
+            for name, own in self.markers.items()
+        }
+        return replace(
+            self, states=self.states[rows], follows=self.follows[rows], batch=self.batch[rows],
+            markers=markers,
+        )  # fmt: skip
+
+    def digits(self, marker: str, factors: float | Sequence[Numbers] = 1.0) -> NDArray[np.uint8]:
         """Call a marker with its gates multiplied.
 
         Parameters
@@ -138,42 +149,35 @@ class Recall:
             Which.
         factors
             One for all its gates, or per measure an array with one for each batch.
-        rows
-            Of the cells that are asked for.
 
         Returns
         -------
         array
-            (rows,) uint8: 0 negative, 1 positive, 2 unknown.
+            (N,) uint8: 0 negative, 1 positive, 2 unknown.
         """
         own = self.markers[marker]
-        batch = self.batch[rows]
         with_, without = [], []
         for k, gates in enumerate(own.gates):
             times = np.atleast_1d(factors if isinstance(factors, float) else factors[k])
             ends = np.reshape([_limits(gate, self.band) for gate in gates], (-1, 2))
             ends = ends * times[:, None] if len(gates) else ends
-            low, high = ends[0] if len(gates) == 1 else ends[batch].T
-            with_.append(call_between(own.values[k][rows], low, high))
+            low, high = ends[0] if len(gates) == 1 else ends[self.batch].T
+            with_.append(call_between(own.values[k], low, high))
             if own.alone is not None:
-                without.append(call_between(own.alone[k][rows], low, high))
+                without.append(call_between(own.alone[k], low, high))
         calls = combine(with_) if len(with_) > 1 else with_[0]
         if without:  # as `imganalysis.guarding.guarded_calls`: the lower of the two
             calls = combine([calls, combine(without)], "all")
         return np.minimum(calls, UNKNOWN_CODE)
 
-    def moved(
-        self,
-        digits: Mapping[str, NDArray[np.uint8]],
-        rows: NDArray[np.intp] | slice = slice(None),
-    ) -> NDArray[np.int64]:
-        """States of cells with some digits replaced."""
-        states = self.states[rows]
+    def moved(self, digits: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.int64]:
+        """States of the cells with some digits replaced."""
+        states = self.states
         for marker, new in digits.items():
             own = self.markers[marker]
             if own.place:
-                change = new.astype(np.int64) - own.digits[rows]
-                states = states + own.place * change * self.follows[rows]
+                change = new.astype(np.int64) - own.digits
+                states = states + own.place * change * self.follows
         return states
 
     def set_to(self, marker: str, digit: int) -> NDArray[np.int64]:

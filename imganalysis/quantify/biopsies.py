@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.panel import markers_needed
 from imganalysis.quantify.look_alikes import LOOK_ALIKES, outnumbered
 from imganalysis.quantify.sections import corrected_columns
+from imganalysis.quantify.study_counts import StudyCounts, read_counts
 from imganalysis.quantify.summary import (
     BELOW_BLANK,
+    NAN,
     UNKNOWN_BLANK,
     Counts,
     density_columns,
-    fraction_names,
     fraction_row,
 )
 from imganalysis.quantify.tallies import death_columns
@@ -23,9 +24,11 @@ from imganalysis.quantify.uncertainty import UNEVEN, is_uneven
 from imganalysis.settings_counting import Counting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from imganalysis.panel import FractionOf, Panel
+    from numpy.typing import NDArray
+
+    from imganalysis.panel import Panel
     from imganalysis.settings import Summary
 
 COUNTED_ROLES = ("tumour", "infiltrate")
@@ -67,16 +70,25 @@ def biopsy_table(
         One row per biopsy in the order of `fields`, columns as in ``biopsies.csv``.
     """
     own = counting or Counting()
-    rows = [
-        _row(str(name), group.reset_index(drop=True), counts, panels, settings, no_negatives, own)
-        for name, group in fields.groupby("biopsy", sort=False)
-    ]
+    fields = fields.reset_index(drop=True)
+    analysed = (fields["status"] == "analysed").to_numpy(dtype=bool)
+    study = read_counts(fields[analysed], counts, panels)
+    place = np.cumsum(analysed) - 1  # of each field in the arrays of `study`
+    rows = []
+    for name, group in fields.groupby("biopsy", sort=False):
+        mine = group.index.to_numpy()
+        at = place[mine[analysed[mine]]]
+        group = group.reset_index(drop=True)
+        row = _row(str(name), group, at, study, counts, panels, settings, no_negatives, own)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _row(
     name: str,
     group: pd.DataFrame,
+    at: NDArray[np.intp],
+    study: StudyCounts,
     counts: Counts,
     panels: Mapping[str, Panel],
     settings: Summary,
@@ -93,11 +105,11 @@ def _row(
     flags: list[str] = ["fields_failed"] if failed else []
     reasons: list[str] = []
     gates: dict[str, float] = {}
-    for fraction in fraction_names(panels.values()):
-        owners = {key: p for key, p in panels.items() if _has(p, fraction)}
-        mine = done[done["panel"].isin(owners)].reset_index(drop=True)
-        markers = _markers(owners.values(), fraction)
-        result = fraction_row(fraction, mine, counts, panels, settings, markers)
+    for read in study.fractions:
+        fraction, owners = read.fraction, read.panels
+        shown = read.shown[at]
+        mine = done if shown.all() else done[shown].reset_index(drop=True)
+        result = fraction_row(read, at[shown], mine, settings)
         reason = result.reason
         if reason == "not_stained":
             reason = why_not(group, owners)
@@ -114,9 +126,9 @@ def _row(
         reasons += result.reasons
         if fraction.endpoint:
             row |= _form(mine, owners, flags)
-    row |= _densities(done, counts, panels, settings, reasons, flags)
+    row |= _densities(done, at, study, panels, settings, reasons, flags)
     more, why = corrected_columns(
-        next((f for f in fraction_names(panels.values()) if f.endpoint), None),
+        next((read.fraction for read in study.fractions if read.fraction.endpoint), None),
         done, counts.called, panels, _counted_classes(panels), settings, counting,
     )  # fmt: skip
     row |= more
@@ -124,22 +136,21 @@ def _row(
     more, why = death_columns(done, panels)
     row |= more
     reasons += why
-    row |= {
-        # Of a field without an area (a thick stack) neither counts.
-        "tissue_mm2": done["tissue_mm2"].sum(min_count=max(1, len(done))),
-        **{
-            column: done[column].where(done["tissue_mm2"].notna()).sum(min_count=1)
-            for column in t.REGION_AREAS
-        },
-    }
+    tissue, panel_of = done["tissue_mm2"].to_numpy(np.float64), done["panel"].to_numpy(object)
+    # Of a field without an area (a thick stack) neither counts.
+    row["tissue_mm2"] = _sum(tissue, len(done))
+    for column in t.REGION_AREAS:
+        row[column] = _sum(done[column].to_numpy(np.float64)[np.isfinite(tissue)])
     for panel in panels:
-        of_panel = done[done["panel"] == panel]["tissue_mm2"]
-        row[f"tissue_{panel}_mm2"] = of_panel.sum(min_count=max(1, len(of_panel)))
+        of_panel = tissue[panel_of == panel]
+        row[f"tissue_{panel}_mm2"] = _sum(of_panel, len(of_panel))
     row |= gates
-    row |= {f"n_{word}": int(done[f"n_{word}"].sum()) for word in t.EXCLUSIONS}
-    row["n_unresolved"] = int(counts.called.loc[list(done[t.FIELD]), t.UNRESOLVED].sum())
+    for word in t.EXCLUSIONS:
+        row[f"n_{word}"] = int(np.nansum(done[f"n_{word}"].to_numpy(np.float64)))
+    row["n_unresolved"] = int(study.called[t.UNRESOLVED][at].sum())
     for marker in dict.fromkeys(m for panel in panels.values() for m in _gated(panel)):
-        row[t.indeterminate_column(marker)] = _indeterminate(done, counts, marker)
+        found = study.indeterminate.get(marker)
+        row[t.indeterminate_column(marker)] = NAN if found is None else _sum(found[at])
     if any((name, m) in no_negatives for p in panels.values() for m in _gated(p)):
         flags.append("no_negative_population")
     for words in done["flags"]:
@@ -149,12 +160,10 @@ def _row(
     return row
 
 
-def _indeterminate(done: pd.DataFrame, counts: Counts, marker: str) -> float:
-    """Cells whose call of a marker is indeterminate; NaN where no field shows it."""
-    table = counts.indeterminate
-    if table is None or marker not in table:
-        return float("nan")
-    return float(table.loc[list(done[t.FIELD]), marker].sum(min_count=1))
+def _sum(values: NDArray[np.float64], least: int = 1) -> float:
+    """Sum of what is known; NaN where fewer than `least` values are, or none."""
+    known = ~np.isnan(values)
+    return float(np.where(known, values, 0.0).sum()) if known.sum() >= max(1, least) else NAN
 
 
 def why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
@@ -165,22 +174,8 @@ def why_not(group: pd.DataFrame, owners: Mapping[str, Panel]) -> str:
     return "not_stained" if group["status"].isin(["analysed", "failed"]).any() else "no_field"
 
 
-def _has(panel: Panel, fraction: FractionOf) -> bool:
-    return any(own.name == fraction.name for own in panel.fractions)
-
-
 def _gated(panel: Panel) -> list[str]:
     return [channel.marker for channel in panel.gated]
-
-
-def _markers(owners: Any, fraction: FractionOf) -> list[str]:
-    """Gated markers that decide on a fraction, in the panels' order, each once."""
-    found: dict[str, None] = {}
-    for panel in owners:
-        own = next(f for f in panel.fractions if f.name == fraction.name)
-        needed = markers_needed(panel, (*own.numerator, *own.denominator))
-        found |= dict.fromkeys(m for m in _gated(panel) if m in needed)
-    return list(found)
 
 
 def _form(fields: pd.DataFrame, owners: Mapping[str, Panel], flags: list[str]) -> dict[str, str]:
@@ -205,7 +200,8 @@ def _counted_classes(panels: Mapping[str, Panel]) -> dict[str, list[str]]:
 
 def _densities(
     done: pd.DataFrame,
-    counts: Counts,
+    at: NDArray[np.intp],
+    study: StudyCounts,
     panels: Mapping[str, Panel],
     settings: Summary,
     reasons: list[str],
@@ -214,21 +210,18 @@ def _densities(
     owners = _counted_classes(panels)
     row: dict[str, float] = {}
     why: dict[str, None] = {}
+    panel_of = done["panel"].to_numpy(dtype=object)
+    tissue = done["tissue_mm2"].to_numpy(dtype=np.float64)
     for name, names in owners.items():
-        mine = done[done["panel"].isin(names)]
-        known = not any(
-            (label, marker) in counts.ungated
-            for label, panel in zip(mine[t.FIELD], mine["panel"], strict=True)
-            for marker in markers_needed(panels[panel], [name])
-        )
-        if mine.empty:
+        mine = np.isin(panel_of, names)
+        known = not study.ungated[name][at[mine]].any()
+        if not mine.any():
             why["not_stained"] = None
         elif not known:
             why["ungated"] = None
-        elif mine["tissue_mm2"].isna().any():
+        elif np.isnan(tissue[mine]).any():
             why["thick_stack"] = None
-        cells: Sequence[float] = counts.called.loc[list(mine[t.FIELD]), name].tolist()
-        areas: Sequence[float] = mine["tissue_mm2"].tolist()
+        cells, areas = study.called[name][at[mine]], tissue[mine]
         own = density_columns(name, cells if known else [], areas if known else [], settings)
         value, *_, mean = own.values()
         if is_uneven(value, mean):

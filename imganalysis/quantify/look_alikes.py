@@ -39,13 +39,13 @@ def outnumbered(
     """
     like, own = 0, 0
     for name, panel in panels.items():
-        mine = counts.loc[list(fields.loc[fields["panel"] == name, t.FIELD])]
         inside = set(next(f for f in panel.fractions if f.name == fraction.name).numerator)
         calls = [row.when for row in panel.phenotypes if row.name in inside]
         others = {
             row.name for row in panel.phenotypes if row.role == "excluded" and row.when in calls
         }
         if others:
+            mine = counts.loc[list(fields.loc[fields["panel"] == name, t.FIELD])]
             like += int(mine[sorted(others)].to_numpy().sum())
             own += int(mine[sorted(inside)].to_numpy().sum())
     return like > own

@@ -85,8 +85,8 @@ def pattern(above: NDArray[np.bool_], below: NDArray[np.bool_]) -> NDArray[np.in
         (N, 2) bool: whether a cell is in the numerator, and in the denominator, if the marker is
         negative, and if it is positive.
     """
-    bits = np.column_stack([above[:, 0], below[:, 0], above[:, 1], below[:, 1]])
-    return np.asarray(bits @ np.array([1, 2, 4, 8]), dtype=np.intp)
+    bits = (above[:, 0], below[:, 0], above[:, 1], below[:, 1])
+    return np.asarray(sum(np.uint8(1 << i) * bit for i, bit in enumerate(bits)), dtype=np.intp)
 
 
 _BITS = (np.arange(PATTERNS)[:, np.newaxis] >> np.arange(4)) & 1

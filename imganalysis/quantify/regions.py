@@ -151,7 +151,7 @@ def with_regions(
         ``margin_censored``: the border of the field is nearer than the margin, so that a
         margin beyond it may be nearer.
     """
-    words = np.full(len(cells), "", dtype=object)
+    code = np.full(len(cells), len(REGIONS), dtype=np.int8)
     distance = np.full(len(cells), np.nan)
     censored = np.zeros(len(cells), dtype=bool)
     points = cells[[t.Y, t.X]].to_numpy(dtype=np.float64)
@@ -162,12 +162,14 @@ def with_regions(
         mine = points[rows]
         distance[rows] = found = margin_distance(mask, mine)
         if mask.all():
-            words[rows] = TUMOUR
+            code[rows] = REGIONS.index(TUMOUR)
         else:
             # Without a margin in sight the distance is NaN, which is neither.
-            words[rows] = np.select([found < 0, found <= margin_um], [TUMOUR, MARGIN], STROMA)
+            of = [REGIONS.index(name) for name in (TUMOUR, MARGIN, STROMA)]
+            code[rows] = np.select([found < 0, found <= margin_um], of[:2], of[2])
         censored[rows] = ~(np.abs(found) <= border_distance(mine, space.field_um))
-    result = cells.copy()
-    result[t.REGION] = pd.Series(words, index=cells.index, dtype="str")
-    result[t.MARGIN_DISTANCE], result[t.MARGIN_CENSORED] = distance, censored
-    return result
+    words = pd.Series([*REGIONS, ""], dtype="str").array.take(code)
+    more: dict[str, Any] = {
+        t.REGION: words, t.MARGIN_DISTANCE: distance, t.MARGIN_CENSORED: censored
+    }  # fmt: skip
+    return cells.assign(**more)

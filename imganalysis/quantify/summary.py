@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.panel import markers_needed
 from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
 from imganalysis.quantify.uncertainty import doubts, field_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from imganalysis.panel import FractionOf, Panel
+    from imganalysis.quantify.study_counts import FractionCounts
     from imganalysis.settings import Summary
 
 NAN = float("nan")
@@ -150,42 +151,10 @@ def fraction_names(panels: Iterable[Panel]) -> list[FractionOf]:
     return sorted(seen.values(), key=lambda fraction: not fraction.endpoint)
 
 
-def field_sums(
-    name: str, fields: pd.DataFrame, counts: Counts, panels: Mapping[str, Panel]
-) -> Callable[[str, str], NDArray[np.float64]]:
-    """Say what counts the cells of a fraction per field, by each field's panel.
-
-    Returns
-    -------
-    callable
-        (variant/side, name of a table) -> (fields,).
-    """
-    rows = counts.called.index.get_indexer(pd.Index(fields[t.FIELD]))
-    own = {
-        panel: (panels[panel], (fields["panel"] == panel).to_numpy())
-        for panel in fields["panel"].unique()
-    }
-
-    def sums(part: str, key: str) -> NDArray[np.float64]:
-        variant, _, side = part.partition("/")
-        table = counts.table(key)
-        if table is None:
-            return np.full(len(fields), NAN)
-        out, values = np.zeros(len(fields)), table.to_numpy()
-        for panel, mine in own.values():
-            whole = next(f for f in panel.fractions if f.name == name)
-            rule: Any = whole.variants[variant] if variant else whole
-            columns = table.columns.get_indexer(pd.Index(getattr(rule, side)))
-            out[mine] = values[np.ix_(rows[mine], columns)].sum(axis=1)
-        more = counts.certain.get(key, {}).get(f"{name}/{variant}")
-        return out if more is None else out + more[rows, SIDES.index(side)]
-
-    return sums
-
-
 def _many_sections(fields: pd.DataFrame) -> int:
     """Most sections of one panel."""
-    return int(fields.groupby("panel")["section"].nunique().max()) if len(fields) else 0
+    pairs = set(zip(fields["panel"].tolist(), fields["section"].tolist(), strict=True))
+    return max(Counter(panel for panel, section in pairs if pd.notna(section)).values(), default=0)
 
 
 def clustering(fields: pd.DataFrame) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -230,45 +199,34 @@ class FractionRow:
 
 
 def fraction_row(
-    fraction: FractionOf,
-    fields: pd.DataFrame,
-    counts: Counts,
-    panels: Mapping[str, Panel],
-    settings: Summary,
-    markers: Sequence[str],
+    read: FractionCounts, at: NDArray[np.intp], fields: pd.DataFrame, settings: Summary
 ) -> FractionRow:
     """All columns of one fraction of one biopsy.
 
     Parameters
     ----------
-    fraction
-        What to compute; each field's own panel says which classes it takes.
+    read
+        What the fields of the study count for it.
+    at
+        Positions there of the biopsy's analysed fields of panels that have the fraction.
     fields
-        The biopsy's analysed fields of panels that have the fraction: columns ``field``,
-        ``panel``, ``section``.
-    counts
-        Cells per field and class.
-    panels
-        By name.
+        These fields: columns ``panel``, ``section``.
     settings
         Confidence, minimums.
-    markers
-        Gated markers of the study's panels that have the fraction; each gets its columns.
     """
+    fraction = read.fraction
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
-
     clusters = clustering(fields)
-    sums = field_sums(name, fields, counts, panels)
 
     def ratio(key: str, variant: str = "") -> float:
-        den = sums(f"{variant}/denominator", key).sum()
-        return float(scale * sums(f"{variant}/numerator", key).sum() / den) if den else NAN
+        above, below = (read.sums[f"{variant}/{side}", key][at].sum() for side in SIDES)
+        return float(scale * above / below) if below else NAN
 
-    reason = _reason(fraction, fields, counts, panels)
-    apart = [sums(f"/{side}", "called") for side in SIDES]
+    reason = "not_stained" if not len(at) else "ungated" if read.ungated[at].any() else ""
+    apart = [read.sums[f"/{side}", "called"][at] for side in SIDES]
     x, n = map(clusters, apart)
     row: dict[str, Any] = {fraction.count: NAN if reason else int(n.sum())}
-    blank = _blank(name, fields, counts)
+    blank = _blank(read, at)
     # No more cells than the controls alone would give are no cells to speak of.
     if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
@@ -281,16 +239,14 @@ def fraction_row(
         flags.append(BELOW_BLANK)
     if fraction.endpoint:
         row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
-    more = doubts(fraction, fields, counts, panels, settings, e, (apart[0], apart[1]), clusters)
+    more = doubts(read, at, settings, e, (apart[0], apart[1]), clusters)
     row |= more.columns
     flags += more.flags
     for variant in fraction.variants:
         row[f"{name}_{variant}"] = NAN if reason else ratio("called", variant)
     if not fraction.endpoint:
         return FractionRow(row, {}, tuple(flags), reason, more.reasons)
-    open_ = 0.0
-    if name in counts.bounds:
-        open_ = float(counts.bounds[name].loc[list(fields[t.FIELD]), "open"].sum())
+    open_ = float(read.open[at].sum())
     most = n.sum() + open_
     known = not reason and most > 0
     row[f"{name}_bound_lo"] = scale * x.sum() / most if known else NAN
@@ -299,7 +255,7 @@ def fraction_row(
     row[f"{name}_unmerged"] = NAN if reason else ratio("unmerged")
     row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
-    for marker in markers:
+    for marker in read.markers:
         for end, word in enumerate(("low", "high")):
             value = NAN if reason else ratio(scaled_key(marker, end))
             moved[f"{name}_gate_{marker}_{word}"] = value
@@ -312,29 +268,12 @@ def _estimate(x: NDArray[Any], n: NDArray[Any], settings: Summary) -> Estimate:
     )
 
 
-def _reason(
-    fraction: FractionOf, fields: pd.DataFrame, counts: Counts, panels: Mapping[str, Panel]
-) -> str:
-    if fields.empty:
-        return "not_stained"
-    for label, panel in zip(fields[t.FIELD], fields["panel"], strict=True):
-        own = next(f for f in panels[panel].fractions if f.name == fraction.name)
-        needed = markers_needed(panels[panel], (*own.numerator, *own.denominator))
-        if any((label, marker) in counts.ungated for marker in needed):
-            return "ungated"
-    return ""
-
-
-def _blank(name: str, fields: pd.DataFrame, counts: Counts) -> dict[str, float] | None:
+def _blank(read: FractionCounts, at: NDArray[np.intp]) -> dict[str, float] | None:
     """Cells that false calls alone would give in a biopsy, where that is known."""
-    table = counts.false_positives.get(name)
-    if table is None:
+    if not read.blank:
         return None
-    mine = table.loc[list(fields[t.FIELD]), ["numerator", "denominator"]].to_numpy(dtype=float)
-    numerator, denominator = mine.sum(axis=0)
-    if not np.isfinite(numerator + denominator):
-        return None
-    return {"numerator": float(numerator), "denominator": float(denominator)}
+    found = {side: float(read.blank[side][at].sum()) for side in SIDES}
+    return found if np.isfinite(sum(found.values())) else None
 
 
 def _flags(
@@ -357,7 +296,7 @@ def _flags(
 
 
 def density_columns(
-    name: str, counts: Sequence[float], areas_mm2: Sequence[float], settings: Summary
+    name: str, counts: ArrayLike, areas_mm2: ArrayLike, settings: Summary
 ) -> dict[str, float]:
     """Columns of the density of one class in one biopsy, cells per mm2 of tissue.
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from imganalysis import tables as t
 from imganalysis.quantify.misclassified import (
     UNKNOWN_BLANK_RATE,
     UNKNOWN_SENSITIVITY,
+    Corrected,
     correct_fraction,
     deciding_marker,
 )
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from imganalysis.panel import FractionOf, Panel
     from imganalysis.quantify.statistics import Estimate
-    from imganalysis.quantify.summary import Counts
+    from imganalysis.quantify.study_counts import FractionCounts
     from imganalysis.settings import Summary
 
     Floats = NDArray[np.float64]
@@ -122,10 +121,8 @@ class Doubts:
 
 
 def doubts(
-    fraction: FractionOf,
-    fields: pd.DataFrame,
-    counts: Counts,
-    panels: Mapping[str, Panel],
+    read: FractionCounts,
+    at: NDArray[np.intp],
     settings: Summary,
     estimate: Estimate,
     per_field: tuple[Floats, Floats],
@@ -135,7 +132,7 @@ def doubts(
 
     Parameters
     ----------
-    fraction, fields, counts, panels, settings
+    read, at, settings
         As `imganalysis.quantify.summary.fraction_row` takes them.
     estimate
         The fraction, NaN where it cannot be had.
@@ -150,12 +147,12 @@ def doubts(
         ``_lob`` and ``_lod``, ``_rg`` with its interval where one marker decides, and for the
         endpoint ``_total_lo``, ``_total_hi``, ``_soft`` and ``_field_mean``.
     """
+    fraction = read.fraction
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
     known = bool(np.isfinite(estimate.value))
     row: dict[str, float] = {}
     why: list[str] = []
     flags: list[str] = []
-    names = list(fields[t.FIELD])
     total = float(per_field[1].sum())
 
     def enter(column: str, value: float, word: str) -> None:
@@ -163,13 +160,12 @@ def doubts(
         if known and np.isnan(value):
             why.append(f"{name}_{column}: {word}")
 
-    blank = counts.false_positives.get(name)
     for column, of in (("lob", "numerator"), ("lod", "detectable")):
-        there = blank is not None and of in blank and total > 0
-        cells = float(blank.loc[names, of].sum(skipna=False)) if there else NAN  # type: ignore[union-attr]
+        there = of in read.blank and total > 0
+        cells = float(read.blank[of][at].sum()) if there else NAN
         enter(column, cells / total if there else NAN, UNKNOWN_BLANK_RATE)
-    if is_decided(fraction, panels):
-        found = _corrected(fraction, fields, counts, panels, estimate) if known else None
+    if is_decided(fraction, read.panels):
+        found = _corrected(read, at, estimate) if known else None
         enter("rg", found.value if found else NAN, found.reason if found else "")
         for end in ("lo", "hi"):
             value = getattr(found, end) if found else NAN
@@ -177,10 +173,8 @@ def doubts(
     if not fraction.endpoint:
         return Doubts(row, tuple(flags), tuple(why))
     lo, hi = NAN, NAN
-    drawn = counts.drawn.get(name)
-    if known and drawn is not None:
-        rows = counts.called.index.get_indexer(pd.Index(names))
-        mine = np.moveaxis(np.take(drawn, rows, axis=1), 1, 2)
+    if known and read.drawn is not None:
+        mine = np.moveaxis(read.drawn[:, at], 1, 2)
         lo, hi = total_interval(
             np.moveaxis(clusters(mine), 2, 1), estimate,
             confidence=settings.confidence, deff_default=settings.deff_default,
@@ -188,9 +182,9 @@ def doubts(
     enter("total_lo", lo, UNKNOWN_SE)
     row[f"{name}_total_hi"] = scale * hi
     soft = NAN
-    if known and name in counts.soft:
-        sums = counts.soft[name].loc[names].sum(skipna=False)
-        soft = float(sums["numerator"] / sums["denominator"]) if sums["denominator"] else NAN
+    if known and read.soft is not None:
+        above, below = (read.soft[side][at].sum() for side in ("numerator", "denominator"))
+        soft = float(above / below) if below else NAN
     enter("soft", soft, NO_PROBABILITY)
     mean = field_mean(*per_field) if known else NAN
     row[f"{name}_field_mean"] = scale * mean
@@ -205,21 +199,7 @@ def is_decided(fraction: FractionOf, panels: Mapping[str, Panel]) -> bool:
     return any(deciding_marker(panel, own) is not None for panel, own in same)
 
 
-def _corrected(
-    fraction: FractionOf,
-    fields: pd.DataFrame,
-    counts: Counts,
-    panels: Mapping[str, Panel],
-    estimate: Estimate,
-) -> Any:
-    from imganalysis.quantify.misclassified import Corrected
-
-    table = counts.decided.get(fraction.name)
-    for name in fields["panel"].unique():
-        own = next(f for f in panels[name].fractions if f.name == fraction.name)
-        if deciding_marker(panels[name], own) is None:
-            table = None
-    if table is None:
+def _corrected(read: FractionCounts, at: NDArray[np.intp], estimate: Estimate) -> Corrected:
+    if read.decided is None or read.undecided[at].any():
         return Corrected(reason=UNKNOWN_SENSITIVITY)
-    rows = counts.called.index.get_indexer(pd.Index(fields[t.FIELD]))
-    return correct_fraction(table[rows], estimate.lo, estimate.hi)
+    return correct_fraction(read.decided[at], estimate.lo, estimate.hi)

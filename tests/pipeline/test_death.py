@@ -104,6 +104,42 @@ def test_a_gate_moves_without_a_pixel() -> None:
     assert row["n_too_small"] == 2 and row["n_cells"] == 4 and row["ghost_n"] == 0
 
 
+def test_fields_with_and_without_fragments_have_their_own_objects() -> None:
+    """Each field has its own columns first, one row per object, and numbers of its own cells."""
+    broken = two_cells_one_broken()
+    assert broken.objects is not None
+    more = {t.VESSEL_DISTANCE: [7.0, 8.0, 9.0, 10.0]}
+    results = [
+        dataclasses.replace(broken, field=field("s0"), signs=Signs()),
+        dataclasses.replace(broken, field=field("s1")),
+        dataclasses.replace(broken, field=field("s2"), signs=Signs(), objects=broken.objects[:0]),
+        dataclasses.replace(
+            broken, field=field("s3"), signs=Signs(), objects=broken.objects.assign(**more)
+        ),
+        dataclasses.replace(broken, field=field("s4"), objects=broken.objects.assign(**more)),
+        dataclasses.replace(broken, field=field("s5"), signs=Signs()),
+    ]
+    found = study_of(results, [gate("MelanA", 10), gate("casp3", 30)])
+    for result in results:
+        name, table = result.field.name, found.cells[result.field.name]
+        assert result.objects is not None and len(table) == len(result.objects), name
+        whole = result.signs.pairs is None
+        cell = [1, 2, 3, 4] if whole else [1, 3, 3, 3]
+        assert table[t.CELL_ID].tolist() == cell[: len(table)], name
+        own = [*result.objects.columns, t.CELL_ID, t.FRAGMENTS]
+        first = table.columns.get_loc(own[0])  # after those of its place
+        assert table.columns[first : first + len(own)].tolist() == own, name
+        if t.VESSEL_DISTANCE in own:
+            assert table[t.VESSEL_DISTANCE].tolist() == [7.0, 8.0, 9.0, 10.0], name
+        row = found.fields.set_index(t.FIELD).loc[name]
+        assert row["n_cells"] == len(set(table[t.CELL_ID])), name
+        # Alone only the largest fragment is large enough to count.
+        counted = [True, False, True, False] if whole else [True] * 4
+        assert table[t.EVALUABLE].tolist() == counted[: len(table)], name
+        pieces = math.nan if table.empty else 1.0 if whole else 3.0
+        assert row["fragments_per_apoptotic"] == pytest.approx(pieces, nan_ok=True), name
+
+
 def test_unmerged_fragments_that_are_large_enough_raise_the_fraction() -> None:
     result = two_cells_one_broken()
     large = result.objects.assign(**{t.DIAMETER: [9.4, 4.0, 4.1, 4.0], t.EXCLUSION: ""})

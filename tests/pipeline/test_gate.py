@@ -83,8 +83,16 @@ def results(tmp_path: Path) -> Path:
     )
     controls = everything[everything[t.ROLE] == "isotype"]
     places = fields[fields[t.ROLE] == SAMPLE].reset_index(drop=True)
+    samples = {"p": everything[everything[t.ROLE] == SAMPLE].reset_index(drop=True)}
     gates = study_gates(
-        controls, tables, places, {"p": PANEL}, Settings().gating, {}, hashes={"c1": "ab"}, user="u"
+        controls,
+        samples,
+        places,
+        {"p": PANEL},
+        Settings().gating,
+        {},
+        hashes={"c1": "ab"},
+        user="u",
     )
     write_gates(folder / "gates.json", gates)
     return folder

@@ -199,6 +199,31 @@ def test_failed_fields_never_vanish() -> None:
     assert "pct_T: not_stained" in lost["reason"]
 
 
+def test_a_biopsy_among_others_is_as_it_is_alone() -> None:
+    rng = np.random.default_rng(0)
+    fields = pd.concat([fields_of(12), fields_of(9, "infiltrate")], ignore_index=True)
+    fields["biopsy"] = rng.permutation([f"P{i % 4}" for i in range(len(fields))])
+    fields.loc[[1, 5, 14], "status"] = "failed"
+    done = fields[fields["status"] == "analysed"]
+    cells = {name: rng.integers(0, 90, len(done)).tolist() for name in CLASSES}
+    open_ = {
+        A.fractions[0].name: pd.DataFrame({"open": range(len(done))}, index=list(done[t.FIELD]))
+    }
+    ungated = frozenset({("infiltrate3", "CD3")})
+    counts = counts_of(done, cells, bounds=open_, ungated=ungated)
+    together = biopsy_table(fields, counts, PANELS, Summary())
+    assert together["reason"].str.contains("ungated").sum() == 1
+    for name, row in together.groupby("biopsy"):
+        alone = biopsy_table(fields[fields["biopsy"] == name], counts, PANELS, Summary())
+        pd.testing.assert_frame_equal(row.reset_index(drop=True), alone, check_dtype=False)
+
+
+def test_a_field_that_was_not_counted_is_an_error() -> None:
+    counts = counts_of(fields_of(1), {"tumour_vital": [10]})
+    with pytest.raises(KeyError, match="apoptosis1"):
+        biopsy_table(fields_of(2), counts, PANELS, Summary())
+
+
 def test_tally_counts_and_refuses_strangers() -> None:
     cells = pd.DataFrame({t.FIELD: ["a", "a", "b"], t.PHENOTYPE: ["T", "T", "NK"]})
     table = tally(["a", "b", "c"], ["T", "NK"], cells)
