@@ -136,8 +136,29 @@ def judged(
 
 def with_truth(seen: Seen) -> pd.DataFrame:
     """Objects of a field, with the true cell that each one shows and what is true of it."""
-    objects = seen.found.objects
-    cell, shared = owners(seen.field.labels, seen.found.nuclei, seen.field.objects)
+    field = seen.field
+    return beside(seen.found.objects, field.labels, seen.found.nuclei, field.objects, field.cells)
+
+
+def beside(
+    objects: pd.DataFrame,
+    true: NDArray[np.uint32],
+    found: NDArray[np.uint32],
+    true_objects: pd.DataFrame,
+    true_cells: pd.DataFrame,
+) -> pd.DataFrame:
+    """Objects of a field beside what is true of it.
+
+    Parameters
+    ----------
+    objects
+        One row per object, or per cell, with its `label` in `found`.
+    true, found
+        (Y, X) labels.
+    true_objects, true_cells
+        True label -> cell; one row per true cell, whose columns are given as ``true_NAME``.
+    """
+    cell, shared = owners(true, found, true_objects)
     labels = objects[t.LABEL].to_numpy(dtype=np.intp)
     out = objects.assign(**{TRUE_CELL: cell[labels]})
     most = (
@@ -146,7 +167,7 @@ def with_truth(seen: Seen) -> pd.DataFrame:
         .rank(method="first", ascending=False)
     )
     out[BEST] = (most.to_numpy() == 1) & (out[TRUE_CELL] > 0)
-    truth = seen.field.cells.set_index("cell_id").add_prefix("true_")
+    truth = true_cells.set_index(t.CELL_ID).add_prefix("true_")
     return out.join(truth, on=TRUE_CELL)
 
 

@@ -111,7 +111,7 @@ def panel_from_scimap(
 
 def _open_lines(states: dict[str, list[str]]) -> list[str]:
     """List the calls that are not decided, no more than can be read at once."""
-    lines = []
+    lines: list[str] = []
     left = _MOST_STATES
     for name, calls in states.items():
         if not lines:

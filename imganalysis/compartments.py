@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imganalysis import tables as t
 from imganalysis.quantify.measure import measure
+from imganalysis.quantify.sides import dim_halves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +27,13 @@ def measure_compartments(
     threads: int = 1,
     origin: tuple[int, int, int] = (0, 0, 0),
 ) -> pd.DataFrame:
-    """Measure all that a panel's objects are measured by; see `quantify.measure.measure`."""
+    """Measure all that a panel's objects are measured by.
+
+    See `imganalysis.quantify.measure.measure`; and the dimmer half of the rings, of markers that
+    lie all around.
+    """
     gated = [(c.marker, m.compartment, m.statistic) for c in panel.gated for m in c.measures]
-    return measure(
+    objects = measure(
         compartments,
         list(cleaned.values()),
         list(cleaned),
@@ -43,3 +48,8 @@ def measure_compartments(
         threads=threads,
         origin=origin,
     )
+    around = {c.marker: cleaned[c.marker] for c in panel.gated if c.all_around}
+    if not around:
+        return objects
+    sides = dim_halves(compartments["nucleus"], compartments["ring"], around, spacing)
+    return objects.merge(sides, on=t.LABEL, how="left")

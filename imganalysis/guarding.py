@@ -1,4 +1,4 @@
-"""Calls guarded against neighbours: what rests only on the arc at a brighter cell is not known."""
+"""Calls guarded against neighbours: what rests on one side or on a bright arc is their light."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def guarded_calls(
     band: float,
     calls: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> pd.DataFrame:
-    """Call every gated marker, with and without the arcs at brighter neighbours.
+    """Call every gated marker, with and without what may be a neighbour's light.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def guarded_calls(
     Returns
     -------
     table
-        As `call_cells` gives it; a call that is lower without the arcs is the lower one, since
-        what is left out is a neighbour's light.
+        As `call_cells` gives it; a call that is lower by `values_alone` is the lower one, since
+        what these leave out is a neighbour's light.
     """
     if calls is None:
         calls = call_numbers(cells, panel, gates, band)
@@ -110,7 +110,11 @@ def guarded_calls(
 
 
 def values_alone(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[Any]]:
-    """Measures without the arcs at brighter neighbours.
+    """Measures without what may be a neighbour's light.
+
+    Of the ring, the part without the arcs at brighter neighbours; of markers that lie all around,
+    no more than its dimmer half, which holds no light that comes from one side, also of cells
+    whose nuclei are not in the section.
 
     Returns
     -------
@@ -123,6 +127,9 @@ def values_alone(cells: pd.DataFrame, panel: Panel) -> dict[str, NDArray[Any]]:
         if free not in cells.columns:
             continue
         ring = cells[free].to_numpy(np.float64)
+        dim = t.measure_column(channel.marker, "ring", t.DIM_HALF)
+        if channel.all_around and dim in cells.columns:
+            ring = np.fmin(ring, cells[dim].to_numpy(np.float64))
         for measure in filter(_of_ring, channel.measures):
             column = t.measure_column(channel.marker, measure.compartment, measure.statistic)
             value = ring

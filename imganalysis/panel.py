@@ -88,6 +88,7 @@ class Channel(Model):
     sensitivity: Fraction | None = None  # of the stain, with its origin, for Rogan-Gladen
     sensitivity_origin: str = ""
     antibody: str = ""
+    all_around: bool = False  # who holds it does so on all sides, so light on one is a neighbour's
     form: str = ""  # of the antigen that the antibody sees, e.g. cleaved, total, unknown
 
     @model_validator(mode="before")

@@ -270,7 +270,7 @@ def _counted(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     for channel in panel.gated:
         name = channel.marker
         wanted += [*channel.columns, t.call_column(name), t.probability_column(name)]
-        wanted += [t.measure_column(name, "ring", t.FREE)]
+        wanted += [t.measure_column(name, "ring", part) for part in (t.FREE, t.DIM_HALF)]
         parts = [m.statistic for m in channel.measures if m.compartment == "max"]
         parts += ["mean"]
         wanted += [t.measure_column(name, c, s) for s in parts for c in ("nucleus", "ring")]

@@ -69,6 +69,7 @@ NEIGHBOUR = "neighbour"
 PAIR = (LABEL, NEIGHBOUR)
 CONTACT, CONTACT_AREA = "contact_um", "contact_um2"
 ARC, ARC_SHARE, FREE = "arc", "arc_share", "free_mean"
+DIM_HALF = "dim_half_mean"
 COMPENSATED = "compensated"
 CONFLICTS, CONFLICT_RATES = "n_conflict_", "conflict_rate_"
 

@@ -241,7 +241,7 @@ class FieldView:
         if field is None or field.labels is None:
             return
         codes = self._codes(field)
-        if not np.array_equal(codes, self._written):
+        if self._written is None or not np.array_equal(codes, self._written):
             self.recolour(codes)
         nuclei = self._layer(NUCLEI)
         if nuclei is not None:
