@@ -72,9 +72,14 @@ def _box(ids: NDArray[np.uint32], image: NDArray[np.uint32]) -> Box | None:
         inside = wanted[image]
     else:
         inside = np.isin(image, ids)
+    return box_of(inside)
+
+
+def box_of(inside: NDArray[np.bool_]) -> Box | None:
+    """Smallest box that holds all places that are true; None where none is."""
     sides = []
-    for axis in range(image.ndim):
-        others = tuple(i for i in range(image.ndim) if i != axis)
+    for axis in range(inside.ndim):
+        others = tuple(i for i in range(inside.ndim) if i != axis)
         hit = np.flatnonzero(inside.any(axis=others))
         if not hit.size:
             return None

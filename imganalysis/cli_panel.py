@@ -111,13 +111,13 @@ def panel_from_scimap(
 
 def _open_lines(states: dict[str, list[str]]) -> list[str]:
     """List the calls that are not decided, no more than can be read at once."""
-    lines: list[str] = []
+    if not states:
+        return []
+    lines = ["Not decided by calls: scimap goes by the intensities, or finds nothing."]
     left = _MOST_STATES
     for name, calls in states.items():
-        if not lines:
-            lines.append("Not decided by calls: scimap goes by the intensities, or finds nothing.")
         lines.append(f"  {name}, {plural(len(calls), 'combination')} of calls:")
-        shown = calls[: max(left, 0)]
+        shown = calls[:left]
         lines += [f"    {one}" for one in shown]
         if more := len(calls) - len(shown):
             lines.append(f"    {more} more, in the file" if shown else "    in the file")

@@ -306,11 +306,9 @@ def spread_fields(
     merged
         The fields with fragments.
     """
-    code, names = pd.factorize(cells[t.FIELD])
-    ends = np.searchsorted(code, np.arange(len(names) + 1))
     columns, types = cells.columns.tolist(), cells.dtypes.tolist()
     found = {}
-    for name, start, stop in zip(map(str, names), ends, ends[1:], strict=False):
+    for name, start, stop in t.field_runs(cells):
         own, table = objects[name], cells.iloc[start:stop].reset_index(drop=True)
         first = [*own.columns, t.CELL_ID, t.FRAGMENTS]
         if name in merged.objects:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
-from imganalysis.panel import markers_needed
 from imganalysis.quantify.study_counts import read_counts
 from imganalysis.quantify.summary import SIDES
 from imganalysis.study import SAMPLE, clean_text
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imganalysis.panel import Panel
+    from imganalysis.quantify.study_counts import StudyCounts
     from imganalysis.quantify.summary import Counts
     from imganalysis.records import FieldResult
     from imganalysis.study import Field, Study
@@ -72,10 +72,15 @@ def field_table(
     names = table[t.FIELD]
     for column, region in t.REGION_AREAS.items():
         table[column] = [region_mm2.get(name, {}).get(region, float("nan")) for name in names]
-    known = _known(counts, study, by_name)
-    panel_of = {name: by_name[name].field.panel for name in counts.called.index}
-    sides = fraction_counts(counts, panel_of, study.panels)
-    for part in (excluded.add_prefix("n_"), known.add_prefix("n_class_"), sides):
+    counted = counts.called.index
+    panel_of = pd.Series([by_name[name].field.panel for name in counted], index=counted)
+    read = read_counts(pd.DataFrame({t.FIELD: counted, "panel": panel_of}), counts, study.panels)
+    known = _known(counts.called, panel_of, read, study.panels)
+    for part in (
+        excluded.add_prefix("n_"),
+        known.add_prefix("n_class_"),
+        fraction_counts(read, counted),
+    ):
         aligned = part.reindex(names).reset_index(drop=True)
         table = pd.concat([table, aligned.astype("Int64")], axis=1)
     flags = table.pop("flags")
@@ -83,35 +88,29 @@ def field_table(
     return table
 
 
-def _known(counts: Counts, study: Study, results: Mapping[str, FieldResult]) -> pd.DataFrame:
+def _known(
+    called: pd.DataFrame, panel_of: pd.Series[str], read: StudyCounts, panels: Mapping[str, Panel]
+) -> pd.DataFrame:
     """Take the counts of the classes that a field could show."""
-    table = counts.called.astype("Int64")
-    for name in table.index:
-        panel = study.panels[results[name].field.panel]
-        ungated = {marker for label, marker in counts.ungated if label == name}
-        hidden = [
-            column
-            for column in table.columns
-            if column != t.UNRESOLVED
-            and (column not in panel.classes or markers_needed(panel, [column]) & ungated)
-        ]
-        table.loc[name, hidden] = pd.NA
+    table = called.astype("Int64")
+    for column in table.columns.drop(t.UNRESOLVED):
+        owners = [name for name, panel in panels.items() if column in panel.classes]
+        shown = panel_of.isin(owners).to_numpy()
+        if owners:
+            shown = shown & ~read.ungated[column]
+        table[column] = table[column].where(shown)
     return table
 
 
-def fraction_counts(
-    counts: Counts, panel_of: Mapping[str, str], panels: Mapping[str, Panel]
-) -> pd.DataFrame:
+def fraction_counts(read: StudyCounts, names: pd.Index[str]) -> pd.DataFrame:
     """Count the cells of each field that the fractions of biopsies.csv are made of.
 
     Parameters
     ----------
-    counts
-        Evaluable cells per field and class.
-    panel_of
-        Field -> name of its panel.
-    panels
-        By name.
+    read
+        What the fields count for.
+    names
+        Of these fields.
 
     Returns
     -------
@@ -119,14 +118,12 @@ def fraction_counts(
         Index: field; columns `imganalysis.tables.side_column`, Int64; empty where the field's
         panel does not have the fraction or a marker that it needs has no gate.
     """
-    names = counts.called.index
-    fields = pd.DataFrame({t.FIELD: names, "panel": [panel_of[name] for name in names]})
     found = pd.DataFrame(index=names)
-    for read in read_counts(fields, counts, panels).fractions:
-        known = read.shown & ~read.ungated
+    for one in read.fractions:
+        known = one.shown & ~one.ungated
         for side in SIDES:
-            cells = pd.Series(read.sums[f"/{side}", "called"], index=names).where(known)
-            found[t.side_column(read.fraction.name, side)] = cells.astype("Int64")
+            cells = pd.Series(one.sums[f"/{side}", "called"], index=names).where(known)
+            found[t.side_column(one.fraction.name, side)] = cells.astype("Int64")
     return found
 
 

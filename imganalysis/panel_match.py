@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import ChannelError, PanelError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,7 +125,7 @@ def _list(channels: list[Channel]) -> str:
 def _describe(names: Sequence[str], total: int, n_planes: int, n_wanted: int) -> str:
     """Say what the file has, and what may help where its planes are really channels."""
     shown = ", ".join(repr(name) for name in names) or "without names"
-    text = f"the file has {total} channel{'s' * (total != 1)}: {shown}"
+    text = f"the file has {plural(total, 'channel')}: {shown}"
     if total < n_wanted <= n_planes:
         text += (
             f" and {n_planes} planes in Z; if the planes are channels, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
@@ -43,6 +42,7 @@ from imganalysis.study import SAMPLE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
@@ -205,12 +205,11 @@ def judge(
 
 def _with_fields(cells: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Put tables of some fields in the place of these fields' rows, which stand together."""
-    code, names = pd.factorize(cells[t.FIELD])
-    ends = np.searchsorted(code, np.arange(len(names) + 1))
     parts, start = [], 0
-    for i in np.flatnonzero(names.isin(list(tables))):
-        parts += [cells.iloc[start : ends[i]], tables[names[i]]]
-        start = ends[i + 1]
+    for name, first, end in t.field_runs(cells):
+        if name in tables:
+            parts += [cells.iloc[start:first], tables[name]]
+            start = end
     parts.append(cells.iloc[start:])
     some = [part for part in parts if len(part)]
     return pd.concat(some, ignore_index=True) if start else cells

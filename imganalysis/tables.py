@@ -260,6 +260,16 @@ def conflict_rate_column(a: str, b: str) -> str:
     return f"{CONFLICT_RATES}{a}_{b}"
 
 
+def field_runs(cells: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Field, first row, row after the last one; the cells of a field stand together."""
+    import numpy as np
+    import pandas as pd
+
+    code, names = pd.factorize(cells[FIELD])
+    ends = np.searchsorted(code, np.arange(len(names) + 1)).tolist()
+    return list(zip(map(str, names), ends, ends[1:], strict=False))
+
+
 def require(table: pd.DataFrame, columns: Iterable[str], *, source: str) -> None:
     """Check that a table has the columns that are needed.
 

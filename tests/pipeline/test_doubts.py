@@ -24,6 +24,7 @@ from imganalysis.moving import Held, move_gates, recount
 from imganalysis.panel import load_panel
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.misclassified import rogan_gladen
+from imganalysis.quantify.study_counts import read_counts
 from imganalysis.second_half import Judged, judge
 from imganalysis.settings import Settings
 from imganalysis.simulate.trial import SIDE_UM, Trial, simulate_trial
@@ -240,8 +241,9 @@ def test_a_dying_cell_of_open_lineage_counts_in_the_region(plain: Any) -> None:
     called = found.counts.called[list(AF.denominator)].sum().sum()
     assert table["n_tumour"].sum() == called + n[:, 1].sum()
     # And fields.csv says so of each field.
-    panel_of = dict.fromkeys(found.counts.called.index, A.name)
-    each = fraction_counts(found.counts, panel_of, {A.name: A})
+    names = found.counts.called.index
+    read = read_counts(pd.DataFrame({t.FIELD: names, "panel": A.name}), found.counts, {A.name: A})
+    each = fraction_counts(read, names)
     own = each.groupby(fields.set_index(t.FIELD)[t.BIOPSY].reindex(each.index)).sum()
     own = own.reindex(table.index)
     below = own[t.side_column(AF.name, "denominator")].to_numpy(dtype=float)

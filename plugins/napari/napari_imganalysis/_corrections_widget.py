@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 from imganalysis.corrections import OPEN, REVIEWED, TO_LOOK_AT
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.tables import PHENOTYPE, UNRESOLVED
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._corrections_form import LABELS, CorrectionsForm
 from napari_imganalysis._drawing import LASSO, LINE, POINTS, POLYGON, Drawn, Pen, show_regions
@@ -152,7 +153,7 @@ class CorrectionsWidget(CorrectionsForm):
         else:
             many = len(core.pending(editor.name))
             n = core.n_corrections(editor.name)
-            text = f"{n} correction{'s' if n != 1 else ''}; table up to date."
+            text = f"{plural(n, 'correction')}; table up to date."
             self.show_state(text + (f" {many} not yet in the results." if many else ""))
 
     def _regions(self) -> None:

@@ -12,6 +12,7 @@ from imganalysis import results as r
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import read_gates
 from imganalysis.errors import ImganalysisError, OutputError, StudyError, TableError
+from imganalysis.words import plural
 from napari_imganalysis._gates_model import BY_HAND
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def origin_text(opened: Opened, missing: NotInIt) -> str:
     if not missing:
         return "As the batch wrote it; nothing was changed since."
     n = missing.corrections
-    parts = [f"{n} correction{'s' if n != 1 else ''}"] if n else []
+    parts = [plural(n, "correction")] if n else []
     parts += [f"gates saved by hand ({BY_HAND})"] if missing.gates else []
     words = ["imganalysis", "run", str(opened.root), "--out", "NEW_FOLDER"]
     words += ["--settings", str(opened.folder / r.RUN)]

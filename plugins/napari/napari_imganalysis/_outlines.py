@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis._windows import box_of, grown, slices
 from imganalysis.report._outlines import DASH, inner_edge
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ class OutlineMap:
         """
         if labels.shape != self.shape:
             raise ValueError(f"labels of {labels.shape} given, expected {self.shape}")
-        box = _differing(self._of, labels)
+        box = box_of(self._of != labels)
         self._of, self.size = labels, int(labels.max(initial=0)) + 1
         if box is None:
             return None
         # A line of some width sees that far; so does what is found of it.
-        near = _grown(box, self.width, self.shape)
-        wide = _grown(near, self.width, self.shape)
+        margin = (0,) * (len(self.shape) - 2) + (self.width, self.width)
+        around = grown(box, margin, self.shape)
+        near, wide = slices(around), slices(grown(around, margin, self.shape))
         edge = np.zeros([s.stop - s.start for s in wide], bool)
         inner = tuple(
             slice(a.start - b.start, a.stop - b.start) for a, b in zip(near, wide, strict=True)
@@ -84,7 +86,7 @@ class OutlineMap:
         new = np.ravel_multi_index(at, self.shape)
         self.data[near] = 0
         self._find(np.concatenate([self._where[~inside], new]))
-        return box
+        return slices(box)
 
     def recolour(self, codes: NDArray[np.uint8], dashed: int = 0) -> None:
         """Write new codes into the outlines.
@@ -112,28 +114,6 @@ class OutlineMap:
 def _edges(labels: NDArray[Any], width: int) -> NDArray[np.bool_]:
     planes = labels if labels.ndim == 3 else labels[np.newaxis]
     return np.stack([_edge(plane, width) for plane in planes]).reshape(labels.shape)
-
-
-def _differing(one: NDArray[Any], other: NDArray[Any]) -> tuple[slice, ...] | None:
-    """Box of the places in which two images differ."""
-    differs = one != other
-    sides = []
-    for axis in range(differs.ndim):
-        others = tuple(i for i in range(differs.ndim) if i != axis)
-        found = np.flatnonzero(differs.any(axis=others))
-        if not found.size:
-            return None
-        sides.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(sides)
-
-
-def _grown(box: tuple[slice, ...], by: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Give a box with a margin in the plane, within the image."""
-    margins = (0,) * (len(shape) - 2) + (by, by)
-    return tuple(
-        slice(max(side.start - margin, 0), min(side.stop + margin, n))
-        for side, margin, n in zip(box, margins, shape, strict=True)
-    )
 
 
 def _edge(plane: NDArray[Any], width: int) -> NDArray[np.bool_]:

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -32,7 +34,7 @@ def series_text(series: Series) -> str:
     if series.tile is not None:
         name += f", tile {series.tile}"
     channels = ", ".join(series.channels) or f"{sizes.get('C', 1)} channels"
-    return f"{series.index}  {name}  -  {size}, {planes} plane{'s' * (planes != 1)}  -  {channels}"
+    return f"{series.index}  {name}  -  {size}, {plural(planes, 'plane')}  -  {channels}"
 
 
 class SeriesDialog(QDialog):

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.errors import CorrectionsError, ImganalysisError
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._editing import editor_of
 from napari_imganalysis._leaving import Leaving
@@ -127,10 +128,10 @@ class TrainWidget(Leaving):
                 counts = patients_of(opened, table)
                 able = len(table) > 0
                 found = ", ".join(
-                    f"{n} {name} of {who} patient{'s' if who != 1 else ''}"
+                    f"{n} {name} of {plural(who, 'patient')}"
                     for name, n, who in counts.itertuples(index=False)
                 )
-                text = f"{len(table)} corrected cell{'s' if len(table) != 1 else ''}"
+                text = plural(len(table), "corrected cell")
                 text += f": {found}." if found else "."
                 if left_out:
                     text += " Left out: "
