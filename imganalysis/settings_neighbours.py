@@ -19,7 +19,8 @@ class Neighbours(Model):
     guard: bool = Field(
         True,
         title="Guard against neighbours",
-        description="leave the arcs at brighter positive neighbours out of a call",
+        description="leave the arcs at brighter positive neighbours out of a call, and "
+        "light on one side of markers that lie all around",
     )
     min_free: Fraction = Field(
         0.25, title="Free ring", description="less of a ring than this cannot speak for the whole"

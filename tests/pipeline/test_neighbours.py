@@ -12,6 +12,7 @@ from imganalysis import tables as t
 from imganalysis.classify import evaluate_contexts
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.first_half import measure_stack
+from imganalysis.guarding import values_alone
 from imganalysis.panel import load_panel
 from imganalysis.second_half import judge
 from imganalysis.settings import Settings
@@ -86,9 +87,9 @@ def false_calls(cells: pd.DataFrame, marker: str) -> tuple[int, int]:
     return int(none.sum()), int((called & cells[f"true_{marker}_positive"].astype(bool)).sum())
 
 
-@pytest.mark.parametrize(("marker", "share"), [("MelanA", 0.7), ("casp3", 0.8)])
+@pytest.mark.parametrize(("marker", "share"), [("MelanA", 0.2), ("casp3", 0.3)])
 def test_a_neighbours_light_is_no_longer_a_call(marker: str, share: float) -> None:
-    """False calls beside positive cells become indeterminate; no true one is lost."""
+    """False calls beside positive cells, seen or not, become fewer; no true one is lost."""
     false, true = false_calls(cells_of("apoptosis", guard=False), marker)
     fewer, kept = false_calls(cells_of("apoptosis"), marker)
     assert false >= 10
@@ -104,6 +105,26 @@ def test_lymphocytes_side_by_side_keep_their_calls(marker: str) -> None:
     _, true = false_calls(cells_of("infiltrate", guard=False), marker)
     _, kept = false_calls(cells_of("infiltrate"), marker)
     assert kept >= 0.97 * true > 0
+
+
+def test_light_on_one_side_counts_only_of_markers_that_may_lie_there() -> None:
+    """The ring's dimmer half goes before the ring; a bright nucleus speaks for itself."""
+    column = t.measure_column
+    cells = pd.DataFrame(
+        {
+            column(marker, part, "mean"): [9.0, 9.0, 9.0]
+            for marker in ("MelanA", "casp3", "CD3")
+            for part in ("ring", "max")
+        }
+    )
+    for marker in ("MelanA", "casp3", "CD3"):
+        cells[column(marker, "nucleus", "mean")] = [1.0, 8.0, 1.0]
+        cells[column(marker, "ring", t.DIM_HALF)] = [2.0, 2.0, float("nan")]
+        cells[column(marker, "ring", t.FREE)] = [float("nan"), float("nan"), 4.0]
+    alone = values_alone(cells, load_panel("apoptosis"))
+    assert alone["MelanA_ring_mean"].tolist() == [2.0, 2.0, 4.0]
+    assert alone["casp3_max_mean"].tolist() == [2.0, 8.0, 4.0]
+    assert values_alone(cells, load_panel("joint"))["CD3_ring_mean"].tolist() == [9.0, 9.0, 4.0]
 
 
 def nk_change(**sheet: Any) -> float:
