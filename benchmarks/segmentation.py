@@ -31,12 +31,14 @@ from imganalysis.training_data import held_out, image_id
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pandas as pd
     from _nuclei import Way
     from numpy.typing import NDArray
 
     from imganalysis.simulate import Recipe, SimulatedField
 
 QUICK_IMAGES = 20
+DRAWS = 2000
 SEEDS = {NESTS: 51_000, DENSE: 52_000, "dying": 53_000}
 REAL = "real, held out"
 LIVING, SHRUNKEN, FRAGMENTS = "dying: living nuclei", "dying: shrunken nuclei", "dying: fragments"
@@ -73,6 +75,16 @@ def real_images(folder: Path, listing: Path, *, quick: bool) -> int:
     rows = [f"{path.name},{(folder / 'masks' / path.stem).resolve()}.tif" for path in images]
     listing.write_text("\n".join(["image,mask", *rows]) + "\n", encoding="utf-8")
     return len(images)
+
+
+def drawn_anew(table: pd.DataFrame) -> str:
+    """95 % interval of the pooled AP@0.5 if other images of the same kinds had been held out."""
+    true, found, ap = (table[c].fillna(0).to_numpy(float) for c in ("n_true", "n_found", "ap_0.5"))
+    hits = ap * (true + found) / (1 + ap)
+    chosen = np.random.default_rng(54_000).integers(0, len(table), (DRAWS, len(table)))
+    pooled = hits[chosen].sum(1) / (true + found - hits)[chosen].sum(1)
+    low, high = np.quantile(pooled, (0.025, 0.975))
+    return f"{low:.3f} to {high:.3f}"
 
 
 def fields_of(recipe: Recipe, kind: str, number: int, size: int) -> list[SimulatedField]:
@@ -181,6 +193,7 @@ def main() -> None:
         for kind in SEEDS
     }
     sets: dict[str, list[list[Any]]] = {}
+    interval = "not known"
     with tempfile.TemporaryDirectory() as temporary:
         listing = Path(temporary) / "pairs.csv"
         images = real_images(folder, listing, quick=chosen.quick)
@@ -193,6 +206,8 @@ def main() -> None:
             if real.n_failed:
                 sys.exit("\n".join(real.table["message"]))
             scores = {REAL: Score(real.pooled)}
+            if way.name == NETWORK:
+                interval = drawn_anew(real.table)
             for kind, fields in pictures.items():
                 scores |= scored(way, kind, fields)
             for name, score in scores.items():
@@ -208,7 +223,8 @@ def main() -> None:
         notes=f"Real: {images} images of nuclei-2d-dsb2018 (BBBC038, CC0) kept from training "
         "(SHA-256 of the name a multiple of 5; the constants of the scikit-image method were "
         "chosen on images of the whole set), scale unknown, diameter estimated from each image by "
-        f"the method. Simulated: {number} field(s) of {size} px at {PIXEL_UM} um of each kind, "
+        f"the method; with these images drawn anew, the network's AP@0.5 lies in {interval} "
+        f"(95 %). Simulated: {number} field(s) of {size} px at {PIXEL_UM} um of each kind, "
         "mean over 5 planes. Nests and dense infiltrate are the recipe's week 0 with the area of "
         "the nest, or of the infiltrate, set to 1 and the other to 0; so the infiltrate shows "
         f"{density:.0f} profiles per mm2. Dying: week 1 as it is, where nuclei of a class are "
