@@ -130,7 +130,7 @@ def load_field(opened: Opened, name: str) -> OpenField:
     """
     where, panel = opened.field(name), opened.panel_of(name)
     notes: list[str] = []
-    stack = _stack(where, panel, opened)
+    stack = open_stack(opened, name)
     labels = _fitting(opened.labels_file(name), stack, notes)
     masks = {}
     for mask in SHOWN_MASKS:
@@ -158,9 +158,17 @@ def load_field(opened: Opened, name: str) -> OpenField:
     return OpenField(where, panel, stack, labels, masks, cells, planes, tuple(notes))
 
 
-def _stack(where: Field, panel: Panel | None, opened: Opened) -> Stack:
+def open_stack(opened: Opened, name: str) -> Stack:
+    """Open the image of a field of a study; its pixels are not yet read.
+
+    Raises
+    ------
+    ImganalysisError
+        It is not there, or cannot be read.
+    """
     from imganalysis.io import read_stack
 
+    where, panel = opened.field(name), opened.panel_of(name)
     if panel is not None:
         return read_field(where, opened.settings, panel)
     return read_stack(where.path, where.series, tile=where.tile, allow_rgb=True)

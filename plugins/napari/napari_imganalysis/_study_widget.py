@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -36,6 +36,7 @@ from napari_imganalysis._study_rows import (
     flags_in,
     rows_of,
 )
+from napari_imganalysis._warming import Warming, ender, warm_layers
 
 if TYPE_CHECKING:
     from napari_imganalysis._fields import OpenField
@@ -55,6 +56,9 @@ class StudyWidget(QWidget):
         self._session = session_of(napari_viewer)
         self._reviews = Reviews(None)
         self._rows: tuple[Row, ...] = ()
+        self.warming = Warming()
+        self.destroyed.connect(ender(self.warming))
+        QTimer.singleShot(0, warm_layers)
         self._build()
         session = self._session
         session.opened_changed.connect(self._opened)
@@ -180,6 +184,8 @@ class StudyWidget(QWidget):
             )
         self.flag.blockSignals(False)
         self._filter()
+        if opened is not None:
+            self.warming.start(opened)
 
     def _filter(self, *_: Any) -> None:
         rows = filtered(
@@ -219,10 +225,12 @@ class StudyWidget(QWidget):
         row: Row = item.data(0, NAME)
         field = self._session.field
         if item.parent() is not None and (field is None or field.name != row.name):
+            self.warming.wait()
             with told(self._session):
                 self._session.open_field(row.name)
 
     def _step(self, step: int) -> None:
+        self.warming.wait()
         with told(self._session):
             self._session.step(step)
 
