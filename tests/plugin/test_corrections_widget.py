@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from imganalysis import tables as t
 from imganalysis.annotations import read_annotations
@@ -334,3 +335,73 @@ def test_corrections_become_pairs_and_a_recipe(
     assert "stopped" in widget.result.toPlainText(), messages
     assert (folder / "trained" / "checkpoint.pt").is_file()
     assert labels_path(out, names[0]).is_file()
+
+
+def test_a_missed_nucleus_is_drawn_as_any_closed_shape(
+    viewer: Any, add: Add, session: Any, study: tuple[Path, Path], qtbot: Any,
+    messages: list[tuple[str, str]],
+) -> None:  # fmt: skip
+    from qtpy.QtCore import Qt
+
+    root, out = study
+    widget = add("Corrections")
+    session.open(out)
+    name = next(n for n in session.opened.names if "A_apoptosis" in n)
+    session.open_field(name)
+    widget.user.setText("anna")
+    editor = widget._editor
+    free = distance_transform_edt(session.field.labels == 0)
+    size = 0.465
+
+    def place() -> tuple[float, float]:
+        """Take the middle of a free square, in um, and leave it to no other shape."""
+        y, x = (int(i) for i in np.unravel_index(np.argmax(free[15:-15, 15:-15]), (178, 178)))
+        y, x = y + 15, x + 15
+        assert free[y, x] > 8
+        free[y - 9 : y + 10, x - 9 : x + 10] = 0
+        return y * size, x * size
+
+    def drawn(n: int) -> float:
+        """Wait for the nucleus; gives its area in um2."""
+        qtbot.waitUntil(lambda: len(editor.core.edits(name)) == n, timeout=5000)
+        edit = read_log(root / "corrections.jsonl").edits[-1]
+        assert edit.kind == "nucleus_drawn" and edit.user == "anna"
+        label = editor.core.edits(name)[-1].new_labels[0]
+        return float((session.field.labels == label).sum()) * size**2
+
+    qtbot.mouseClick(widget.draw, Qt.MouseButton.LeftButton)
+    pen = viewer.layers["drawing"]
+    for n, (shape, share) in enumerate((("ellipse", np.pi / 4), ("rectangle", 1.0)), start=1):
+        widget.shape.setCurrentText(shape)
+        pen = viewer.layers["drawing"]
+        assert shape in str(pen.mode) and shape in widget.hint.text()
+        y, x = place()
+        drag(pen, [(y - 2, x - 2.5), (y, x), (y + 2, x + 2.5)])
+        assert drawn(n) == pytest.approx(4 * 5 * share, rel=0.15)
+    # An ellipse that is turned, and a polygon, as napari keeps them.
+    y, x = (v / size for v in place())
+    pen.add([[y - 8, x], [y, x + 4], [y + 8, x], [y, x - 4]], shape_type="polygon")
+    assert drawn(3) == pytest.approx(64 * size**2, rel=0.2)
+    y, x = (v / size for v in place())
+    turned = [[y - 7, x - 3], [y - 3, x - 7], [y + 7, x + 3], [y + 3, x + 7]]
+    pen.add(turned, shape_type="ellipse")
+    assert drawn(4) == pytest.approx(np.pi / 4 * 80 * size**2, rel=0.2), "4 by 10, times root 2"
+    assert messages == []
+
+    # What goes round nothing, and a click without a drag, are refused with what to do.
+    for shape, wanted in (("path", "A path goes round nothing; draw a closed shape: lasso, "),
+                          ("line", "A line goes round nothing")):  # fmt: skip
+        pen.mode = f"add_{shape}"
+        pen.add([[y, x], [y + 9, x + 9]], shape_type=shape)
+        qtbot.waitUntil(lambda: bool(messages), timeout=5000)
+        assert wanted in messages.pop()[1]
+        assert str(pen.mode) == "add_rectangle" and len(pen.data) == 0
+    pen.add([[y, x], [y, x + 1], [y + 1, x + 1], [y + 1, x]], shape_type="rectangle")
+    qtbot.waitUntil(lambda: bool(messages), timeout=5000)
+    assert "under 3 pixels wide" in messages.pop()[1]
+    qtbot.mouseClick(widget.split_line, Qt.MouseButton.LeftButton)
+    viewer.layers["drawing"].add([[0, 0], [0, 9], [9, 9], [9, 0]], shape_type="ellipse")
+    qtbot.waitUntil(lambda: bool(messages), timeout=5000)
+    assert "A line was expected, not an ellipse" in messages.pop()[1]
+    assert len(editor.core.edits(name)) == 4
+    done(widget, qtbot)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.annotations import KINDS
+from napari_imganalysis._drawing import CLOSED
 from napari_imganalysis._edit_rows import HOLDS, LOST
 from napari_imganalysis._leaving import Leaving
 from napari_imganalysis._table_model import class_icon
@@ -58,7 +59,10 @@ class CorrectionsForm(Leaving):
         self.merge = _button("Merge", "Make one nucleus of the chosen one and the next you click")
         self.split_line = _button("Split: line", "Split a nucleus along a line that you drag")
         self.split_points = _button("Split: points", "Split a nucleus at its waist: click twice")
-        self.draw = _button("Draw", "Add a nucleus that was missed: drag around it")
+        self.draw = _button("Draw", "Add a nucleus that was missed")
+        self.shape = QComboBox()
+        self.shape.addItems(list(CLOSED))
+        self.shape.setToolTip("What a missed nucleus is drawn with")
         self.region = QComboBox()
         self.region.addItems(list(KINDS))
         self.outline = _button("Outline", "Outline a region; the next run reads it")
@@ -99,7 +103,7 @@ class CorrectionsForm(Leaving):
         layout.addWidget(self.cell)
         layout.addLayout(self._grid)
         layout.addWidget(self.why)
-        tools = (self.delete, self.merge, self.draw)
+        tools = (self.delete, self.merge, self.draw, self.shape)
         layout.addLayout(_row(QLabel("Nucleus"), *tools))
         layout.addLayout(_row(QLabel(""), self.split_line, self.split_points))
         layout.addLayout(_row(QLabel("Region"), self.region, self.outline, self.remove))
@@ -160,7 +164,7 @@ class CorrectionsForm(Leaving):
         self.problem.setVisible(bool(text))
         able = not text
         for part in (*self.classes.values(), *self.tools, *self.reviews, self.delete, self.remove,
-                     self.why, self.region):  # fmt: skip
+                     self.why, self.region, self.shape):  # fmt: skip
             part.setEnabled(able)
 
     def show_edits(self, rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -15,7 +16,7 @@ from imganalysis.tables import PHENOTYPE, UNRESOLVED
 from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._corrections_form import LABELS, CorrectionsForm
-from napari_imganalysis._drawing import LASSO, LINE, POINTS, POLYGON, Drawn, Pen, show_regions
+from napari_imganalysis._drawing import HOW, LINE, POINTS, POLYGON, Drawn, Pen, show_regions
 from napari_imganalysis._edit_keys import CLASS_KEY, DELETE_KEY, REDO_KEY, UNDO_KEY, Keys
 from napari_imganalysis._edit_rows import rows_of
 from napari_imganalysis._editing import editor_of
@@ -40,7 +41,8 @@ class CorrectionsWidget(CorrectionsForm):
         self._worker: Any = None
         self._finisher: Any = None
         self._first = 0  # nucleus that the next one is merged with
-        self._pen = Pen(self._viewer, self._tools_off, self)
+        warn = partial(self._session.tell, "warning")
+        self._pen = Pen(self._viewer, self._tools_off, warn, self)
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(FINISH_AFTER)
@@ -69,6 +71,7 @@ class CorrectionsWidget(CorrectionsForm):
             (self.outline, self._outlining),
         ):
             button.toggled.connect(self._tool(button, start))
+        self.shape.currentTextChanged.connect(self._other_shape)
         self.remove.clicked.connect(self._remove_region)
         self.undo.clicked.connect(lambda: self._act(self._editor.undo))
         self.redo.clicked.connect(lambda: self._act(self._editor.redo))
@@ -271,12 +274,18 @@ class CorrectionsWidget(CorrectionsForm):
         return Drawn(POINTS, split)
 
     def _drawing(self) -> Drawn:
-        self.show_hint("Drag around a nucleus; pixels of other nuclei are left to them.")
+        shape = self.shape.currentText()
+        self.show_hint(f"{HOW[shape]} a nucleus; pixels of other nuclei are left to them.")
 
         def draw(points: list[tuple[float, float]]) -> None:
             self._act(lambda: self._editor.draw(points, self.reason()))
 
-        return Drawn(LASSO, draw)
+        return Drawn(shape, draw)
+
+    def _other_shape(self) -> None:
+        if self.draw.isChecked():
+            self.draw.click()
+            self.draw.click()
 
     def _outlining(self) -> Drawn:
         region = self.region.currentText()

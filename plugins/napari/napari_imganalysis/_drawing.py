@@ -11,13 +11,29 @@ from qtpy.QtCore import QObject, QTimer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_imganalysis._fields import OpenField
 
 DRAWING, REGIONS = "drawing", "regions"
 """Names of the layers."""
 
 LASSO, POLYGON, LINE, POINTS = "lasso", "polygon", "line", "points"
-MODES = {LASSO: "add_polygon_lasso", POLYGON: "add_polygon", LINE: "add_path"}
+ELLIPSE, RECTANGLE = "ellipse", "rectangle"
+CLOSED = (LASSO, POLYGON, ELLIPSE, RECTANGLE)
+"""What goes round something; each is taken, whichever the tool begins with."""
+MODES = {
+    LASSO: "add_polygon_lasso", POLYGON: "add_polygon", ELLIPSE: "add_ellipse",
+    RECTANGLE: "add_rectangle", LINE: "add_path",
+}  # fmt: skip
+HOW = {
+    LASSO: "Drag around", POLYGON: "Click the corners, the last one twice, around",
+    ELLIPSE: "Drag an ellipse over", RECTANGLE: "Drag a rectangle over",
+}  # fmt: skip
+OPEN = ("path", "line")
+"""napari's names of the shapes that go round nothing."""
+AROUND = 64  # corners of the polygon that an ellipse becomes: its area is right to 0.2 %
+SMALLEST = 3.0  # pixels on each side; a click without a drag makes a smaller shape
 COLOURS = {
     "tumour": "#f0e442", "vessel": "#d55e00", "pigment": "#8c6d31", "exclude": "#bbbbbb",
 }  # fmt: skip
@@ -30,7 +46,7 @@ class Drawn:
     Parameters
     ----------
     kind
-        `LASSO`, `POLYGON`, `LINE` or `POINTS`.
+        One of `CLOSED`, `LINE` or `POINTS`.
     done
         Gets the points, x and y in um from the upper left corner of the image.
     count
@@ -51,11 +67,19 @@ class Pen(QObject):
         A napari viewer.
     ended
         Called when the drawing ends by itself: the user removed the layer.
+    refused
+        Gets a sentence on a shape that is none for the tool.
     """
 
-    def __init__(self, viewer: Any, ended: Callable[[], None], parent: QObject) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        ended: Callable[[], None],
+        refused: Callable[[str], None],
+        parent: QObject,
+    ) -> None:
         super().__init__(parent)
-        self.viewer, self._ended = viewer, ended
+        self.viewer, self._ended, self._refused = viewer, ended, refused
         self.layer: Any = None
         self._drawn: Drawn | None = None
         self._step = (1.0, 1.0)
@@ -122,10 +146,58 @@ class Pen(QObject):
         else:
             if not len(layer.data):
                 return
-            points = to_um(layer.data[-1], self._step)
+            shape, kind = np.asarray(layer.data[-1], float), str(layer.shape_type[-1])
             layer.selected_data = set(range(len(layer.data)))
             layer.remove_selected()
+            wrong = unfit(shape, kind, drawn.kind)
+            if wrong:
+                layer.mode = MODES[drawn.kind]
+                self._refused(wrong)
+                return
+            points = to_um(outline_of(shape, kind), self._step)
         drawn.done(points)
+
+
+def unfit(shape: NDArray[np.float64], kind: str, wanted: str) -> str:
+    """Say why a shape is none for a tool; an empty text where it is one.
+
+    Parameters
+    ----------
+    shape
+        (n, 2), as napari keeps it, in pixels.
+    kind
+        napari's name of it.
+    wanted
+        `LINE`, or one of `CLOSED`.
+    """
+    if wanted == LINE:
+        return "" if kind in OPEN else f"A line was expected, not {_a(kind)}: drag a line across"
+    if kind in OPEN:
+        names = f"{', '.join(CLOSED[:-1])} or {CLOSED[-1]}"
+        return f"{_a(kind).capitalize()} goes round nothing; draw a closed shape: {names}"
+    if np.ptp(shape, axis=0).min() < SMALLEST:
+        return f"The {kind} is under {SMALLEST:g} pixels wide; drag it around the whole"
+    return ""
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == ELLIPSE else f"a {kind}"
+
+
+def outline_of(shape: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """Give the corners of a shape's outline, (n, 2).
+
+    napari keeps an ellipse as the four corners of the rectangle around it, which may be turned;
+    the middles of its sides are the ends of the axes.
+    """
+    if kind != ELLIPSE:
+        return shape
+    turn = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
+    axes = (shape[1] - shape[0]) / 2, (shape[3] - shape[0]) / 2
+    found: NDArray[np.float64] = (
+        shape.mean(axis=0) + np.outer(np.cos(turn), axes[0]) + np.outer(np.sin(turn), axes[1])
+    )
+    return found
 
 
 def to_um(data: Any, step: tuple[float, float]) -> list[tuple[float, float]]:
