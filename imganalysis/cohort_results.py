@@ -17,7 +17,8 @@ from imganalysis.report.cohort_figures import (
     survival_figure,
     weeks_figure,
 )
-from imganalysis.results import BIOPSIES, RUN, write_json
+from imganalysis.results import BIOPSIES, write_json
+from imganalysis.run_file import RUN
 from imganalysis.tables import write_atomic, write_csv, write_xlsx
 
 if TYPE_CHECKING:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from imganalysis import tables as t
 from imganalysis import tables_cohort as c
@@ -31,14 +29,16 @@ from imganalysis.cohort.response import response_rates, responses
 from imganalysis.cohort.survival import curves, log_rank
 from imganalysis.cohort.weeks import week_changes
 from imganalysis.errors import PanelError, TableError
-from imganalysis.panel import Panel
 from imganalysis.panel_fractions import check_together
-from imganalysis.results import BIOPSIES, CELLS, FIELDS, OUR_KEY, RUN, cells_path
+from imganalysis.results import BIOPSIES, CELLS, FIELDS, cells_path
+from imganalysis.run_file import OUR_KEY, read_run, run_panels
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from imganalysis.panel import Panel
 
 TEXTS = (t.BIOPSY, c.PATIENT, c.LESION, c.WEEK, "flags", "reason", "death_marker_form")
 
@@ -169,22 +169,8 @@ def analyse_cohort(
 
 
 def _folder(path: Path) -> _Folder:
-    if not (path / BIOPSIES).is_file() or not (path / RUN).is_file():
-        raise TableError(
-            f"{path}: holds no results of imganalysis ({BIOPSIES} and {RUN}); name the folder "
-            "that imganalysis run --out wrote"
-        )
-    try:
-        record = json.loads((path / RUN).read_text(encoding="utf-8"))
-        panels = {name: Panel.model_validate(panel) for name, panel in record["panels"].items()}
-        known = OUR_KEY in record
-    except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
-        raise TableError(
-            f"{path / RUN}: not readable, or of another version ({type(error).__name__}); analyse "
-            "the study again"
-        ) from None
-    if not known:
-        raise TableError(f"{path / RUN}: not written by imganalysis")
+    record = read_run(path)
+    panels = run_panels(path, record)
     table = t.read_csv(
         path / BIOPSIES, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""]
     )

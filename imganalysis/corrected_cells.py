@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from imganalysis import tables as t
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.errors import TableError
-from imganalysis.panel import Panel
 from imganalysis.quantify.merging import merged_cells
-from imganalysis.results import FIELDS, OUR_KEY, RUN, cells_path
-from imganalysis.settings import explain
+from imganalysis.results import FIELDS, cells_path
+from imganalysis.run_file import read_panels
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from imganalysis.panel import Panel
 
 
 @dataclass(frozen=True)
@@ -99,31 +98,6 @@ def read_corrections(path: Path) -> pd.DataFrame:
     return table
 
 
-def read_panels(results: Path) -> dict[str, Panel]:
-    """Read the panels that a folder of results was made with, from its run.json.
-
-    Raises
-    ------
-    TableError
-        It holds no results of this package.
-    """
-    path = results / RUN
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        panels = record["panels"]
-        found = {name: Panel.model_validate(panel) for name, panel in panels.items()}
-    except ValidationError as error:
-        raise TableError(f"{path}: panels: {explain(error)}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise TableError(
-            f"{results}: expected a folder of results of `imganalysis run` ({RUN}, {FIELDS}, "
-            "cells/); found none"
-        ) from None
-    if OUR_KEY not in record:
-        raise TableError(f"{path}: was not written by {OUR_KEY}")
-    return found
-
-
 def corrected_cells(results: Path, corrections: Path, panel: str | None = None) -> Corrected:
     """Join corrections to the cells that they are of.
 
@@ -142,6 +116,8 @@ def corrected_cells(results: Path, corrections: Path, panel: str | None = None) 
 
     Raises
     ------
+    StudyError
+        No results of a run.
     TableError
         A field, cell or class that the results do not have, a control, or several panels.
     """

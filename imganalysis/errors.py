@@ -7,7 +7,7 @@ catch it, and each says who can mend it::
     ├── SettingsError (ValueError)         the caller: an option or a settings file
     ├── PanelError (ValueError)            the caller: a panel file
     │   └── SpectralClashError             two dyes on one section that no filter separates
-    ├── StudyError (ValueError)            the caller: a study folder or its manifest
+    ├── StudyError (ValueError)            the caller: a study folder, its manifest or results
     ├── GatesError (ValueError)            the caller: a gates file
     ├── CalibrationError (ValueError)      the caller: controls that calibrate, or their file
     ├── LabelsError (ValueError)           the caller: a label image
@@ -70,7 +70,7 @@ class SpectralClashError(PanelError):
 
 
 class StudyError(ImganalysisError, ValueError):
-    """A study folder or its manifest is wrong. The caller can mend it."""
+    """A study folder, its manifest, or a folder of results is wrong. The caller can mend it."""
 
     reason = "study"
 

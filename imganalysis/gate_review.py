@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call_codes, measure_values
 from imganalysis.classify.gates_file import adopt_gates, read_gates
-from imganalysis.errors import StudyError
 from imganalysis.gating import GATE_CONTROLS, load_gates, study_gates, together
-from imganalysis.panel import Panel
-from imganalysis.results import FIELDS, GATES, OUR_KEY, RUN, cells_path
-from imganalysis.settings import explain, parse_settings
+from imganalysis.results import FIELDS, GATES, cells_path
+from imganalysis.run_file import read_run, run_panels, run_settings
 from imganalysis.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.classify.gates import Gate
-    from imganalysis.panel import Channel
+    from imganalysis.panel import Channel, Panel
     from imganalysis.settings import Settings
 
 RUNGS = ("control_percentile", "reference", "mixture")
@@ -81,13 +77,8 @@ def review_gates(folder: Path, gates_file: Path | None = None) -> Review:
     GatesError
         A gates file is wrong, or does not fit.
     """
-    record = _record(folder)
-    try:
-        panels = {n: Panel.model_validate(p) for n, p in record["panels"].items()}
-    except (ValidationError, AttributeError) as error:
-        said = explain(error) if isinstance(error, ValidationError) else "no panels"
-        raise StudyError(f"{folder / RUN}: {said}; run the study again") from None
-    settings = parse_settings(record["settings"], source=str(folder / RUN))
+    record = read_run(folder)
+    panels, settings = run_panels(folder, record), run_settings(folder, record)
     wanted = [t.FIELD, t.ROLE, t.PANEL, t.BATCH, t.ACQUISITION]
     fields = t.read_csv(folder / FIELDS, dtype=str, keep_default_na=False)
     t.require(fields, wanted, source=str(folder / FIELDS))
@@ -100,32 +91,6 @@ def review_gates(folder: Path, gates_file: Path | None = None) -> Review:
         given = load_gates(gates_file, panels.values(), review.samples, settings.gating)
         gates = adopt_gates(given, gates)
     return Review(folder, panels, settings, review.fields, gates)
-
-
-def run_version(folder: Path) -> str:
-    """Version of imganalysis that wrote a folder of results.
-
-    Raises
-    ------
-    StudyError
-        No results of a run.
-    """
-    return str(_record(folder)[OUR_KEY])
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(
-            f"{folder}: holds no results ({RUN}); gates are looked at after a run: imganalysis run "
-            f"{folder} --out RESULTS, then imganalysis gate RESULTS"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{folder / RUN}: cannot be read ({error})") from None
-    if not isinstance(record, dict) or not {OUR_KEY, "panels", "settings"} <= set(record):
-        raise StudyError(f"{folder / RUN}: not of a run of imganalysis run")
-    return record
 
 
 def _ladder(review: Review) -> tuple[Gate, ...]:

@@ -14,11 +14,12 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.soft import positive_probabilities
 from imganalysis.corrections import CLASS
 from imganalysis.errors import StudyError, TableError
-from imganalysis.gate_review import Review, review_gates, run_version
+from imganalysis.gate_review import Review, review_gates
 from imganalysis.guarding import guarded_calls
 from imganalysis.moving import Held, move_gates
 from imganalysis.quantify.merging import merged_cells
 from imganalysis.results import BIOPSIES, CORRECTIONS, FIELDS, cells_path, made_with_classifier
+from imganalysis.run_file import OUR_KEY, read_run
 from imganalysis.second_half import counted_part
 from imganalysis.study import SAMPLE
 
@@ -74,7 +75,7 @@ def held_results(folder: Path) -> HeldResults:
     GatesError
         Their gates are wrong.
     """
-    made_by = run_version(folder)
+    made_by = str(read_run(folder)[OUR_KEY])
     if made_by != __version__:
         raise StudyError(
             f"{folder}: made by imganalysis {made_by}, this is {__version__}; gates are moved on "

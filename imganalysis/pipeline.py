@@ -47,7 +47,6 @@ from imganalysis.records import (
 )  # fmt: skip
 from imganalysis.results import CALIBRATION as CALIBRATION_NAME
 from imganalysis.results import GATES as GATES_NAME
-from imganalysis.results import RUN as RUN_NAME
 from imganalysis.results import (
     now,
     result_folder,
@@ -57,6 +56,7 @@ from imganalysis.results import (
     write_json,
     write_tables,
 )
+from imganalysis.run_file import RUN
 from imganalysis.second_half import judge
 from imganalysis.settings import Settings
 from imganalysis.study import SAMPLE
@@ -353,7 +353,7 @@ def run_study(
             stop=stop,
         )  # fmt: skip
         write_json(
-            folder / RUN_NAME,
+            folder / RUN,
             {
                 **run_record(study.panels, settings, started),
                 "study": {"root": str(study.root), "from": study.source},

@@ -15,8 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from imganalysis import __version__
-from imganalysis.errors import OutputError
+from imganalysis.errors import OutputError, StudyError
 from imganalysis.io import write_labels, write_mask
+from imganalysis.run_file import OUR_KEY, RUN, read_run
 from imganalysis.settings import fingerprint
 from imganalysis.tables import write_atomic, write_csv, write_parquet, write_xlsx
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 BIOPSIES, FIELDS, EXCLUSIONS = "biopsies.csv", "fields.csv", "exclusions.csv"
 SPACE, RATIOS, CORRECTIONS = "space.csv", "ratios.csv", "corrections.csv"
-WORKBOOK, GATES, RUN = "results.xlsx", "gates.json", "run.json"
+WORKBOOK, GATES = "results.xlsx", "gates.json"
 CALIBRATION = "calibration.json"
 CELLS, LABELS, MASKS, OVERLAYS, QC = "cells", "labels", "masks", "overlays", "qc"
 GATE_FIGURES = "gates"
@@ -43,8 +44,6 @@ NAMES = (
     LABELS, MASKS, DEATH, OVERLAYS, QC, GATE_FIGURES, RUN,
 )  # fmt: skip
 PARTIAL, PREVIOUS = ".partial", ".previous"
-OUR_KEY = "imganalysis"
-"""Key of run.json by which results are known for ours."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "pandas", "bioio", "tifffile")
 
 
@@ -177,16 +176,15 @@ def check_target(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
 def is_results(folder: Path) -> bool:
     """Whether a folder holds the results of a run."""
     try:
-        record = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read_run(folder)
+    except StudyError:
         return False
-    return isinstance(record, dict) and OUR_KEY in record
+    return True
 
 
 def made_with_classifier(folder: Path) -> bool:
     """Whether the run gave classes by a learned classifier, whose file is not in its results."""
-    record = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    return bool(record.get("classifier"))
+    return bool(read_run(folder).get("classifier"))
 
 
 def _swap(partial: Path, out: Path) -> None:

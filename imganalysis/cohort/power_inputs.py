@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.cohort.agreement import Statistic
 from imganalysis.cohort.power_patients import patient_logits
-from imganalysis.errors import PanelError, TableError
-from imganalysis.panel import Panel
+from imganalysis.errors import TableError
 from imganalysis.quantify.statistics import cluster_proportion
 from imganalysis.quantify.summary import SIDES
+from imganalysis.run_file import read_panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FIELDS, RUN = "fields.csv", "run.json"
+FIELDS = "fields.csv"
 LEAST_BIOPSIES = 3
 """With two fields or more each, for the correlation within fields."""
 LEAST_PATIENTS = 6
@@ -75,8 +74,10 @@ def read_inputs(folder: Path, *, fraction: str | None = None) -> PowerInputs:
 
     Raises
     ------
+    StudyError
+        No results of a run.
     TableError
-        No results, no such fraction, or no cell of it.
+        No such fraction, or no cell of it.
     """
     counts = field_counts(folder, fraction)
     return estimate_inputs(counts, counts.attrs["fraction"])
@@ -90,13 +91,7 @@ def field_counts(folder: Path, fraction: str | None = None) -> pd.DataFrame:
     DataFrame
         ``patient``, ``biopsy``, ``week`` (text), ``x``, ``n``; fields with cells only.
     """
-    try:
-        record = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        panels = {name: Panel.model_validate(content) for name, content in record["panels"].items()}
-    except (OSError, KeyError, AttributeError, ValueError, PanelError) as error:
-        raise TableError(
-            f"{folder}: no results of a run: {RUN} must be there, with its panels ({error})"
-        ) from None
+    panels = read_panels(folder)
     found = {(f.name, f.endpoint): None for panel in panels.values() for f in panel.fractions}
     chosen = fraction or next((name for name, endpoint in found if endpoint), None)
     if chosen is None or chosen not in {name for name, _ in found}:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import StudyError
+from imganalysis.run_file import RUN
 from imganalysis.study._fields import choose, expand, finish
-from imganalysis.study._folders import RESULT_MARK, Walk, children, folder_entries
+from imganalysis.study._folders import Walk, children, folder_entries
 from imganalysis.study._manifest import MANIFEST, read_manifest, refuse_reserved
 from imganalysis.study._model import IGNORE, SAMPLE, Entry, Study
 from imganalysis.study._names import clean_text, is_image, name_key
@@ -60,9 +61,9 @@ def discover(
     root, manifest = _find_manifest(root, use_manifest)
     columns: tuple[str, ...] = ()
     if manifest is None:
-        if (root / RESULT_MARK).is_file():
+        if (root / RUN).is_file():
             raise StudyError(
-                f"{root}: holds the results of a run ({RESULT_MARK}), not a study; give the folder "
+                f"{root}: holds the results of a run ({RUN}), not a study; give the folder "
                 "of the images"
             )
         entries, n_ignored, notes = folder_entries(root)

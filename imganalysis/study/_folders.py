@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import StudyError
+from imganalysis.run_file import RUN
 from imganalysis.study._model import CONTROL_ROLES, Entry
 from imganalysis.study._names import image_suffix, is_image, natural_key
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 CONTROLS = "controls"
 SKIPPED = ("truth", "annotations", "__macosx")
-RESULT_MARK = "run.json"
 LOOSE = "loose_image"
 """Flag of an image that lies beside the biopsies' folders."""
 
@@ -74,7 +74,7 @@ def children(folder: Path) -> list[Path]:
 
 def is_skipped(folder: Path) -> bool:
     """Whether a folder is known to hold no images of the study: truth, or a run's results."""
-    return folder.name.casefold() in SKIPPED or (folder / RESULT_MARK).is_file()
+    return folder.name.casefold() in SKIPPED or (folder / RUN).is_file()
 
 
 def folder_entries(root: Path) -> tuple[list[Entry], int, list[str]]:

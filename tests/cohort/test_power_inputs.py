@@ -15,7 +15,7 @@ from imganalysis.cohort.power_inputs import (
     pooled_rho,
     read_inputs,
 )
-from imganalysis.errors import SettingsError, TableError
+from imganalysis.errors import SettingsError, StudyError, TableError
 from imganalysis.panel import load_panel
 from imganalysis.powering import Question, answer, make_question
 from imganalysis.quantify.statistics import anova_icc
@@ -100,7 +100,7 @@ def test_a_run_is_read_as_its_counts(tmp_path):
 
 
 def test_no_results_and_no_such_fraction(tmp_path):
-    with pytest.raises(TableError, match=r"run\.json must be there"):
+    with pytest.raises(StudyError, match="holds no results"):
         read_inputs(tmp_path)
     run = write_run(tmp_path / "run", cohort(patients=3))
     with pytest.raises(TableError, match="no fraction pct_X; it has apoptotic_fraction"):

@@ -15,7 +15,7 @@ from imganalysis import tables_cohort as c
 from imganalysis.cli import app
 from imganalysis.cohort.loss import LOSS_COLUMNS
 from imganalysis.cohorting import Asked, analyse_cohort
-from imganalysis.errors import OutputError, SettingsError, TableError
+from imganalysis.errors import OutputError, SettingsError, StudyError, TableError
 from imganalysis.tables import write_csv
 
 from .conftest import CLINICAL, made_up, write_results
@@ -187,7 +187,7 @@ def test_an_earlier_cohort_is_replaced_only_when_asked(
 
 
 def test_what_cannot_be_done_is_said(results: Path, clinical: Path, tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="holds no results of imganalysis"):
+    with pytest.raises(StudyError, match="holds no results of imganalysis"):
         analyse_cohort([tmp_path], clinical)
     with pytest.raises(SettingsError, match=r"--by stage: .* has no such column; it has sex"):
         analyse_cohort([results], clinical, Asked(by=("stage",)))
@@ -201,7 +201,7 @@ def test_what_cannot_be_done_is_said(results: Path, clinical: Path, tmp_path: Pa
         run(results, "--clinical", clinical, "--out", tmp_path / "o", "--confidence", 95)
     folder = write_results(tmp_path / "broken", made_up(2))
     (folder / "run.json").write_text('{"imganalysis": "0"}', encoding="utf-8")
-    with pytest.raises(TableError, match=r"run.json: not readable, or of another version"):
+    with pytest.raises(StudyError, match=r"made by imganalysis 0, .* \(run\.json: panels: none\)"):
         analyse_cohort([folder], clinical)
 
 

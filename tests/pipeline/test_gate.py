@@ -223,7 +223,7 @@ def test_the_gates_of_the_results_are_not_written_over(results: Path) -> None:
 
 def test_a_study_that_was_not_run_is_told_apart(tmp_path: Path) -> None:
     with pytest.raises(
-        StudyError, match=r"imganalysis run .* --out RESULTS, then imganalysis gate"
+        StudyError, match=r"A study is analysed first: imganalysis run .* --out RESULTS"
     ):
         review_gates(tmp_path)
 

@@ -15,7 +15,7 @@ from imganalysis import tables as t
 from imganalysis.classify.learned import read_classifier, write_classifier
 from imganalysis.cli import app
 from imganalysis.corrected_cells import corrected_cells, read_corrections
-from imganalysis.errors import ImganalysisError, TableError
+from imganalysis.errors import ImganalysisError, StudyError, TableError
 from imganalysis.learning import check_on, train_classifier
 from imganalysis.panel import load_panel
 from imganalysis.pipeline import analyse_study
@@ -335,7 +335,7 @@ def test_corrections_that_do_not_do_are_refused(run, tmp_path, change, message):
 
 
 def test_a_folder_without_results_is_named(run, tmp_path):
-    with pytest.raises(TableError, match="expected a folder of results"):
+    with pytest.raises(StudyError, match="holds no results"):
         train_classifier(tmp_path, run[1])
     with pytest.raises(TableError, match="no class T; it has"):
         train_classifier(*run, leave_out=["T"])

@@ -12,6 +12,7 @@ from imganalysis import results as r
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import read_gates
 from imganalysis.errors import ImganalysisError, OutputError, StudyError, TableError
+from imganalysis.run_file import RUN
 from imganalysis.words import plural
 from napari_imganalysis._gates_model import BY_HAND
 
@@ -117,7 +118,7 @@ def origin_text(opened: Opened, missing: NotInIt) -> str:
     parts = [plural(n, "correction")] if n else []
     parts += [f"gates saved by hand ({BY_HAND})"] if missing.gates else []
     words = ["imganalysis", "run", str(opened.root), "--out", "NEW_FOLDER"]
-    words += ["--settings", str(opened.folder / r.RUN)]
+    words += ["--settings", str(opened.folder / RUN)]
     for name, path in missing.files.items():
         words += [f"--{name}", str(path)]
     return (

@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from imganalysis.results import RUN, user_name
+from imganalysis.results import user_name
+from imganalysis.run_file import RUN
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._field_calls import FieldCalls
 from napari_imganalysis._gate_numbers import IN_VIEW, NumbersTree

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from imganalysis import __version__
 from imganalysis import results as r
 from imganalysis import tables as t
 from imganalysis.errors import ImganalysisError, StudyError, TableError, UnreadableImageError
-from imganalysis.panel import Panel
-from imganalysis.settings import Settings, explain
+from imganalysis.run_file import OUR_KEY, read_run, run_panels, run_settings
+from imganalysis.settings import Settings
 from imganalysis.study import SAMPLE, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imganalysis.classify.gates import Gate
-    from imganalysis.panel import FractionOf
+    from imganalysis.panel import FractionOf, Panel
 
 NAMES = dict.fromkeys((t.FIELD, t.BIOPSY, t.SECTION, "patient", "lesion"), str)
 """Columns of names: `001` is no number."""
@@ -236,16 +234,10 @@ def open_results(folder: Path) -> Opened:
         A table is damaged.
     """
     folder = Path(folder)
-    if not r.is_results(folder):
-        raise StudyError(
-            f"{folder}: expected a folder of results with {r.RUN}, found none; choose the folder "
-            "that was given to --out"
-        )
-    record = json.loads((folder / r.RUN).read_text(encoding="utf-8"))
-    made_by = str(record[r.OUR_KEY])
+    record = read_run(folder)
+    made_by = str(record[OUR_KEY])
+    panels, settings = run_panels(folder, record), run_settings(folder, record)
     try:
-        panels = {str(n): Panel.model_validate(p) for n, p in record["panels"].items()}
-        settings = Settings.model_validate(record["settings"])
         root = Path(record["study"]["root"])
         biopsies = t.read_csv(
             folder / r.BIOPSIES, dtype=NAMES, keep_default_na=False, na_values=[""]
@@ -254,13 +246,12 @@ def open_results(folder: Path) -> Opened:
         t.require(fields, NEEDED_FIELDS, source=str(folder / r.FIELDS))
         t.require(biopsies, ("biopsy", "flags"), source=str(folder / r.BIOPSIES))
         gates = _gates(folder)
-    except (KeyError, TypeError, AttributeError, ValidationError, ImganalysisError) as error:
+    except (KeyError, TypeError, AttributeError, ImganalysisError) as error:
         if made_by == __version__ and isinstance(error, ImganalysisError):
             raise
-        told = explain(error) if isinstance(error, ValidationError) else str(error)
         raise StudyError(
             f"{folder}: made by imganalysis {made_by}, this is {__version__}, which cannot read "
-            f"it ({told}). Run the analysis again, or open it with version {made_by}"
+            f"it ({error}). Run the analysis again, or open it with version {made_by}"
         ) from None
     if not root.is_absolute() and not root.exists():
         root = folder.parent / root
