@@ -11,6 +11,7 @@ from imganalysis.errors import ImageError, LabelsError, SettingsError
 from imganalysis.io import is_png, read_grey, read_labels, read_stack
 from imganalysis.segment import check_labels
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ def _read_image(path: Path, given: PixelSize | None) -> tuple[NDArray[Any], Pixe
     channels, planes, _, _ = stack.shape
     if channels != 1:
         raise ImageError(
-            f"{path}: expected the nuclear stain alone, found {channels} channels "
+            f"{path}: expected the nuclear stain alone, found {plural(channels, 'channel')} "
             f"({', '.join(stack.channels)}); save the one of the nuclei"
         )
     pixels = stack.numpy()[0]

@@ -32,6 +32,7 @@ from imganalysis.cli_power import power
 from imganalysis.cli_segment import segment
 from imganalysis.cli_train import train
 from imganalysis.errors import ImageError, ImganalysisError, SettingsError
+from imganalysis.words import plural
 
 app = typer.Typer(
     name="imganalysis",
@@ -115,7 +116,8 @@ def init(
     target = folder / "manifest.csv"
     write_manifest(study, target, overwrite=overwrite)
     typer.echo(
-        f"{target}: {len(study.fields)} field(s) of {len(study.biopsies)} biopsies. "
+        f"{target}: {plural(len(study.fields), 'field')} of "
+        f"{plural(len(study.biopsies), 'biopsy')}. "
         "Correct it, then: imganalysis run " + str(folder) + " --out RESULTS"
     )
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from imganalysis.words import plural
+
 
 def gate(
     results: Annotated[Path, typer.Argument(help="Folder of results of imganalysis run.")],
@@ -121,4 +123,4 @@ def gate(
         own = results / GATE_FIGURES if gates is None else gates.with_name(f"{gates.stem}_figures")
         folder = out or own
         written = draw_gates(folder, shown)
-        typer.echo(f"{folder}: {len(written)} figure(s)")
+        typer.echo(f"{folder}: {plural(len(written), 'figure')}")

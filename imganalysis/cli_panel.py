@@ -45,8 +45,9 @@ def panel_check(name: Annotated[str, typer.Argument(help="Built-in name or a fil
     for note in panel_notes(panel):
         typer.echo(f"note: {note}")
     typer.echo(
-        f"{panel.name}: sound. {len(panel.channels)} channels, {len(panel.phenotypes)} rows in "
-        f"the phenotype table, {len(panel.fractions)} fractions."
+        f"{panel.name}: sound. {plural(len(panel.channels), 'channel')}, "
+        f"{plural(len(panel.phenotypes), 'row')} in the phenotype table, "
+        f"{plural(len(panel.fractions), 'fraction')}."
     )
 
 
@@ -99,7 +100,9 @@ def panel_from_scimap(
             "Roles (tumour, infiltrate, ...), apoptotic classes and fractions are yours to add.",
         ],
     )
-    typer.echo(f"{out}: {len(made.phenotypes)} rows, {len(made.classes)} classes.")
+    typer.echo(
+        f"{out}: {plural(len(made.phenotypes), 'row')}, {plural(len(made.classes), 'class')}."
+    )
     settled = [name for name in made.classes if name not in left_open]
     typer.echo(f"Told by calls alone: {', '.join(settled) or 'none'}")
     for line in _open_lines(left_open):

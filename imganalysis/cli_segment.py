@@ -19,6 +19,7 @@ from imganalysis.cli_options import (
     parse_pixel_size,
 )
 from imganalysis.errors import ImageError, LabelsError, OutputError, SettingsError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from imganalysis.settings import Settings
@@ -118,7 +119,7 @@ def segment(
             else:
                 write_nuclei(target, found)
                 notes = f" ({', '.join(found.flags)})" if found.flags else ""
-                done.append(f"{target}: {found.count} nuclei{notes}")
+                done.append(f"{target}: {plural(found.count, 'nucleus', 'nuclei')}{notes}")
             progress("Images", number, len(targets))
     for line in done:
         typer.echo(line)

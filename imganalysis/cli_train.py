@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from imganalysis.errors import MissingLibraryError, OutputError, SettingsError
+from imganalysis.words import plural
 
 
 def train(
@@ -101,6 +102,6 @@ def train(
     write_onnx(trained.weights, network)
     state = "finished" if trained.finished else "stopped; go on with --resume"
     typer.echo(
-        f"{network}: {trained.step} of {chosen.training.steps} steps, "
+        f"{network}: {trained.step} of {plural(chosen.training.steps, 'step')}, "
         f"loss {trained.loss:.4f}; {state}"
     )

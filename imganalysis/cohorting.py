@@ -33,6 +33,7 @@ from imganalysis.panel_fractions import check_together
 from imganalysis.results import BIOPSIES, CELLS, FIELDS, cells_path
 from imganalysis.run_file import OUR_KEY, read_run, run_panels
 from imganalysis.study import SAMPLE
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,9 +130,9 @@ def analyse_cohort(
     if not chosen:
         raise TableError(f"{folders[0]}: neither a fraction nor a density to compare")
     if joined.without_biopsy:
-        notes.append(f"{len(joined.without_biopsy)} patient(s) without a biopsy")
+        notes.append(f"{plural(len(joined.without_biopsy), 'patient')} without a biopsy")
     if joined.without_clinical:
-        notes.append(f"{len(joined.without_clinical)} patient(s) not in the clinical table")
+        notes.append(f"{plural(len(joined.without_clinical), 'patient')} not in the clinical table")
     judged = _responses(clinical)
     groups = choose_groups(clinical, asked.by, judged)
     survival = choose_survival(

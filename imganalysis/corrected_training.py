@@ -13,6 +13,7 @@ from imganalysis.errors import CorrectionsError, OutputError
 from imganalysis.io import write_labels, write_stack
 from imganalysis.stack import Stack
 from imganalysis.training_data import held_out
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,21 +59,24 @@ class TrainingPlan:
     def text(self) -> str:
         """The same for people."""
         if not self.fields:
-            wait = f"; {len(self.waiting)} with corrections wait for it" if self.waiting else ""
+            n = len(self.waiting)
+            wait = f"; {plural(n, 'field')} with corrections not yet" if n else ""
             return (
                 f"No field is reviewed as complete{wait}. A field trains a network only when every "
                 "nucleus in it is right: what is missing would be learnt as background."
             )
         learnt = len(self.fields) - len(self.held_out)
         lines = [
-            f"{len(self.fields)} reviewed field(s) with {self.n_nuclei} correction(s) of nuclei: "
-            f"{learnt} to train on, {len(self.held_out)} kept to test with.",
-            f"{sum(self.classes.values())} cell(s) with a class by hand: "
+            f"{plural(len(self.fields), 'reviewed field')} with "
+            f"{plural(self.n_nuclei, 'correction')} of nuclei: {learnt} to train on, "
+            f"{len(self.held_out)} kept to test with.",
+            f"{plural(sum(self.classes.values()), 'cell')} with a class by hand: "
             + (", ".join(f"{n} {name}" for name, n in self.classes.items()) or "none")
             + ".",
         ]
         if self.waiting:
-            lines.append(f"{len(self.waiting)} field(s) with corrections are not reviewed: unused.")
+            waiting = plural(len(self.waiting), "field")
+            lines.append(f"Unused, as not reviewed: {waiting} with corrections.")
         if len(self.fields) < FEW_FIELDS:
             lines.append(f"Under {FEW_FIELDS} fields: expect a network that knows these only.")
         return "\n".join(lines)

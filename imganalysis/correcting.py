@@ -28,6 +28,7 @@ from imganalysis.errors import CorrectionsError
 from imganalysis.io import file_hash, write_labels
 from imganalysis.results import CORRECTIONS, uncorrected_path
 from imganalysis.study import SAMPLE
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +92,8 @@ def load_corrections(place: Path | None, study: Study) -> Corrections | None:
     if edits and not any(homes.values()):
         fields = ", ".join(list(homes)[:3])
         raise CorrectionsError(
-            f"{path}: a log of another study: it corrects {len(homes)} field(s) ({fields}), none "
-            f"of which {study.root} holds, by name or by content"
+            f"{path}: a log of another study: it corrects {plural(len(homes), 'field')} "
+            f"({fields}), none of which {study.root} holds, by name or by content"
         )
     by_field: dict[str, list[Edit]] = {}
     strays = []

@@ -23,6 +23,7 @@ from imganalysis.segment.scores import (
     overlap,
     size_tertiles,
 )
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,8 +238,8 @@ def _spacing(
     spacing = tuple(value for value in known if value is not None)
     if image.ndim == 3 and len(spacing) < 3:
         raise PixelSizeError(
-            f"{path}: a stack of {image.shape[0]} planes needs the size of its pixels, um; "
-            "give it as Z,Y,X"
+            f"{path}: a stack of {plural(image.shape[0], 'plane')} needs the size of its pixels, "
+            "um; give it as Z,Y,X"
         )
     if len(spacing) == image.ndim and scale.diameter_px is None:
         return spacing, settings.nucleus_diameter_um / spacing[-1], "pixel size"

@@ -15,6 +15,7 @@ from imganalysis.gating import GATE_CONTROLS, load_gates, study_gates, together
 from imganalysis.results import FIELDS, GATES, cells_path
 from imganalysis.run_file import read_run, run_panels, run_settings
 from imganalysis.study import SAMPLE
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -215,10 +216,10 @@ def outside_values(review: Review, changed: Sequence[Gate]) -> list[str]:
             continue
         where, share = ("above", "0 %") if gate.value > high else ("below", "100 %")
         found.append(
-            f"the gate of {gate.marker} at {gate.value:g} lies {where} all {values.size} values of "
-            f"{gate.column} ({low:g} to {high:g}; panel {gate.panel}, batch {gate.batch}, "
-            f"acquisition {gate.acquisition}): {share} of the cells reach it; is it in "
-            f"{gate.unit}?"
+            f"the gate of {gate.marker} at {gate.value:g} lies {where} all "
+            f"{plural(values.size, 'value')} of {gate.column} ({low:g} to {high:g}; panel "
+            f"{gate.panel}, batch {gate.batch}, acquisition {gate.acquisition}): {share} of the "
+            f"cells reach it; is it in {gate.unit}?"
         )
     return found
 

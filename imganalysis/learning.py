@@ -161,9 +161,10 @@ def check_on(
     use = known & ~seen
     if not use.any():
         raise TableError(
-            f"{corrections}: nothing to check {source} on: of {len(truth)} corrected cells "
-            f"{int(seen.sum())} are of patients that it was trained on (by their names), and "
-            f"{int((~known).sum())} are unresolved by the reader"
+            f"{corrections}: nothing to check {source} on: of "
+            f"{plural(len(truth), 'corrected cell')} {int(seen.sum())} are of patients that it "
+            f"was trained on (by their names), and {int((~known).sum())} are unresolved by the "
+            "reader"
         )
     dropped = {
         **found.dropped,

@@ -12,6 +12,7 @@ from imganalysis.panel_fractions import check_fractions
 from imganalysis.panel_match import own_names, plain
 from imganalysis.panel_reference import check_references
 from imganalysis.tables import UNRESOLVED
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +117,7 @@ def check_panel(panel: Panel, *, source: str = "") -> None:
 def _check_channels(panel: Panel) -> None:
     for marker, n in Counter(c.marker.casefold() for c in panel.channels).items():
         if n > 1:
-            raise PanelError(f"channels: the marker {marker} stands {n} times")
+            raise PanelError(f"channels: the marker {marker} stands {plural(n, 'time')}")
     nuclei = [c.marker for c in panel.channels if c.role == "nuclei"]
     if len(nuclei) != 1:
         raise PanelError(
@@ -214,7 +215,7 @@ def _check_table(panel: Panel) -> None:
     used |= {c for row in rows for c in (*row.context, *row.unless)}
     if len(used) > MAX_VARIABLES:
         raise PanelError(
-            f"phenotypes: the table names {len(used)} markers and contexts; "
+            f"phenotypes: the table names {plural(len(used), 'marker')} and contexts; "
             f"at most {MAX_VARIABLES} can be checked and looked up"
         )
     table = rule_table(panel)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imganalysis import tables as t
 from imganalysis.errors import PanelError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +70,7 @@ def _check_columns(fractions: Iterable[FractionOf]) -> None:
     columns.update(TAKEN)
     for column, n in columns.items():
         if n > 1:
-            raise PanelError(f"fractions: the column {column} would stand {n} times")
+            raise PanelError(f"fractions: the column {column} would stand {plural(n, 'time')}")
     denominators: dict[str, set[str]] = {}
     for fraction in fractions:
         if fraction.count in columns:

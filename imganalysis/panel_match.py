@@ -128,7 +128,7 @@ def _describe(names: Sequence[str], total: int, n_planes: int, n_wanted: int) ->
     text = f"the file has {plural(total, 'channel')}: {shown}"
     if total < n_wanted <= n_planes:
         text += (
-            f" and {n_planes} planes in Z; if the planes are channels, "
+            f" and {plural(n_planes, 'plane')} in Z; if the planes are channels, "
             "put `axes: CYX` into the panel or give --axes CYX"
         )
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from imganalysis.cohort.power import precision_table, rare_table
 from imganalysis.cohort.power_inputs import read_inputs
 from imganalysis.cohort.power_patients import field_sd_of, power_table
 from imganalysis.errors import SettingsError
-from imganalysis.words import AGREEMENT
+from imganalysis.words import AGREEMENT, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,10 +191,10 @@ def _from_results(
     values: dict[str, Any] = {}
     said: dict[str, tuple[float, float, str]] = {}
     where = {
-        "p": f"{found.fraction}, {found.n_biopsies} biopsies",
-        "rho": f"{found.n_fields} fields of {found.n_biopsies} biopsies",
-        "patient_sd": f"{found.n_patients} patients",
-        "correlation": f"{found.n_patients} patients",
+        "p": f"{found.fraction}, {plural(found.n_biopsies, 'biopsy')}",
+        "rho": f"{plural(found.n_fields, 'field')} of {plural(found.n_biopsies, 'biopsy')}",
+        "patient_sd": plural(found.n_patients, "patient"),
+        "correlation": plural(found.n_patients, "patient"),
     }
     limits = {"p": (0.001, 0.999), "rho": (0.0, 0.9), "correlation": (0.0, 0.95)}
     for name, source in where.items():
@@ -281,11 +281,10 @@ def _least(
 
 
 def _fields_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    question = (
-        f"fields for one biopsy: p = {asked.p:g} within {asked.within:g} points (rho {asked.rho:g})"
-    )
+    points = plural(asked.within, "point", form="g")
+    question = f"fields for one biopsy: p = {asked.p:g} within {points} (rho {asked.rho:g})"
     return [
-        (question, f"{n} cells per field",
+        (question, f"{plural(cast('int', n), 'cell')} per field",
          *_least(part, "fields", "half_width_points", asked.within, at_most=True))
         for n, part in table.groupby("cells_per_field")
     ]  # fmt: skip
@@ -293,9 +292,10 @@ def _fields_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]
 
 def _cells_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]:
     half = 50 * asked.rare
-    each = f"{asked.middle} cells per field"
+    points = plural(half, "point", form="g")
+    each = f"{plural(asked.middle, 'cell')} per field"
     return [
-        (f"cells for a class of {100 * asked.rare:g} %: within {half:g} points", each,
+        (f"cells for a class of {100 * asked.rare:g} %: within {points}", each,
          *_least(table, "lymphocytes", "half_width_points", half, at_most=True)),
         (f"cells for a class of {100 * asked.rare:g} %: seen above {100 * asked.floor:g} % in "
          f"{100 * asked.power:g} of 100", each,
@@ -308,7 +308,7 @@ def _patients_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ..
     words = {"paired": "patients, two weeks each", "unpaired": "patients in each of two groups"}
     return [
         (f"{words[str(design)]}: {change}, power {asked.power:g}",
-         f"{m} fields of {asked.middle} cells",
+         f"{plural(cast('int', m), 'field')} of {plural(asked.middle, 'cell')}",
          *_least(part, "patients", "power", asked.power, at_most=False))
         for (design, m), part in table.groupby(["design", "fields"], sort=False)
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,14 +105,15 @@ def notes(facts: Mapping[str, Any], cells: pd.DataFrame, flags: Sequence[str]) -
     words = cells.loc[cells[t.EXCLUSION] != "", t.EXCLUSION].value_counts()
     left_out = ", ".join(f"{word} {words[word]}" for word in t.EXCLUSIONS if word in words)
     lines = [
-        f"{counted} of {len(cells)} nuclei counted" + (f"; not: {left_out}" if left_out else "")
+        f"{counted} of {plural(len(cells), 'nucleus', 'nuclei')} counted"
+        + (f"; not: {left_out}" if left_out else "")
     ]
     sharp, affected = facts.get("sharpness_per_um"), facts.get("n_af_affected")
     parts = []
     if sharp is not None and math.isfinite(sharp):
         parts.append(f"edges of nuclei {sharp:.2f} per \N{MICRO SIGN}m")
     if affected is not None:
-        parts.append(f"{affected} counted cells on autofluorescence")
+        parts.append(f"{plural(affected, 'counted cell')} on autofluorescence")
     lines += ["; ".join(parts), str(facts.get("projection_reason", ""))]
     lines = [line for line in lines if line]
     lines.append("flags: " + (", ".join(flags) if flags else "none"))

@@ -12,6 +12,7 @@ from imganalysis.io import read_labels, read_stack
 from imganalysis.methods import GivenLabels
 from imganalysis.segment import model_facts
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize, series_name
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,8 +103,9 @@ def check_given(study: Study, settings: Settings) -> None:
             raise LabelsError(f"{path}: no such label image or folder")
         if len(fields) > 1:
             raise LabelsError(
-                f"{path}: one label image, but the study has {len(fields)} fields to analyse; "
-                "give a folder with one per field, each named like its field or its image file"
+                f"{path}: one label image, but the study has {plural(len(fields), 'field')} to "
+                "analyse; give a folder with one per field, each named like its field or its "
+                "image file"
             )
         return
     files = _label_files(path)

@@ -10,6 +10,7 @@ from imganalysis.io import list_series, read_stack, write_labels
 from imganalysis.prepare.projection import apply, project
 from imganalysis.segment import find_nuclei
 from imganalysis.stack import PixelSize
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,8 +127,8 @@ def _position(stack: Stack, channel: str | None) -> int:
         if len(names) == 1:
             return 0
         raise ChannelError(
-            f"{stack.source}: {len(names)} channels ({', '.join(names)}); name the one of the "
-            "nuclei with --channel"
+            f"{stack.source}: {plural(len(names), 'channel')} ({', '.join(names)}); name the one "
+            "of the nuclei with --channel"
         )
     if channel in names:
         return names.index(channel)
@@ -151,8 +152,8 @@ def _spacing(
         return (method.nucleus_diameter_um / diameter_px,) * 2
     if picture.ndim == 3 and len(known) < 3:
         raise PixelSizeError(
-            f"{stack.source}: a stack of {picture.shape[0]} planes needs the size of its pixels; "
-            "give it with --pixel-size Z,Y,X"
+            f"{stack.source}: a stack of {plural(picture.shape[0], 'plane')} needs the size of "
+            "its pixels; give it with --pixel-size Z,Y,X"
         )
     if len(known) < picture.ndim:
         raise PixelSizeError(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -148,10 +150,11 @@ class Stack:
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4:
-            raise ValueError(f"a stack has axes CZYX, got {self.data.ndim} axes")
+            raise ValueError(f"a stack has axes CZYX, got {plural(self.data.ndim, 'axis', 'axes')}")
         if self.data.shape[0] != len(self.channels):
             raise ValueError(
-                f"{self.data.shape[0]} channels of pixels, {len(self.channels)} channel names"
+                f"{plural(self.data.shape[0], 'channel')} of pixels, "
+                f"{plural(len(self.channels), 'channel name')}"
             )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def plural(n: int, noun: str, nouns: str = "") -> str:
+def plural(n: float, noun: str, nouns: str = "", *, form: str = "") -> str:
     """Write a number before its noun: ``1 field``, ``2 fields``, ``2 biopsies``.
 
     Parameters
@@ -14,14 +14,17 @@ def plural(n: int, noun: str, nouns: str = "") -> str:
         For one.
     nouns
         For any other number, where the rules of spelling do not give it.
+    form
+        Of the number, as after the colon in an f-string.
     """
+    shown = format(n, form)
     if n == 1:
-        return f"1 {noun}"
+        return f"{shown} {noun}"
     if nouns:
-        return f"{n} {nouns}"
+        return f"{shown} {nouns}"
     if noun.endswith("y") and noun[-2] not in "aeiou":
-        return f"{n} {noun[:-1]}ies"
-    return f"{n} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+        return f"{shown} {noun[:-1]}ies"
+    return f"{shown} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
 EXCLUSIONS: dict[str, str] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -95,9 +97,9 @@ def score_lines(tested: dict[str, Any], heading: str) -> list[str]:
     return [
         heading,
         "",
-        f"{tested['n_cells']} cells of {tested['n_patients']} patients; the model judges "
-        f"{_percent(tested['coverage'])} of them, the others are left to the rules. The rules "
-        f"agree with the reader in {_percent(tested['rules_agree'])}; they leave "
+        f"{plural(tested['n_cells'], 'cell')} of {plural(tested['n_patients'], 'patient')}; the "
+        f"model judges {_percent(tested['coverage'])} of them, the others are left to the rules. "
+        f"The rules agree with the reader in {_percent(tested['rules_agree'])}; they leave "
         f"{_percent(tested['rules_unresolved'])} unresolved, with the model "
         f"{_percent(tested['model_unresolved'])}.",
         "",
@@ -133,7 +135,7 @@ def score_lines(tested: dict[str, Any], heading: str) -> list[str]:
         "",
         "Calibration"
         + (
-            f" of {cal['n']} cells: Brier {_n(cal['brier'])}, expected calibration error "
+            f" of {plural(cal['n'], 'cell')}: Brier {_n(cal['brier'])}, expected calibration error "
             f"{_n(cal['ece'])}"
             + (f" ({_n(cal['ece_lo'])} to {_n(cal['ece_hi'])}, patients drawn anew)"
                if cal["ece_lo"] is not None else "")
@@ -164,7 +166,8 @@ def limits(model: Learned) -> list[str]:
         "Contexts (`is_...`) rest on the gates of the run: with other gates they may change.",
         "Probabilities hold for cells like those corrected. Corrections of chosen cells are no "
         "random sample of a biopsy.",
-        f"Of {tested['n_patients']} patients; with few, intervals by patient are wide and rough.",
+        f"Of {plural(tested['n_patients'], 'patient')}; with few, intervals by patient are wide "
+        "and rough.",
     ]
     if tested["rules_agree"] is not None and tested["rules_agree"] < FEW_RIGHT:
         found.insert(

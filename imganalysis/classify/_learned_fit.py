@@ -9,6 +9,7 @@ import numpy as np
 
 from imganalysis.classify.learned import RANGE_MARGIN, Feature, Learned
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,9 +64,9 @@ def check_examples(examples: Examples, source: str) -> None:
     patients = sorted(set(examples.patient))
     if len(patients) < MIN_PATIENTS:
         raise TableError(
-            f"{source}: corrections of {len(patients)} patient(s) ({', '.join(patients) or '-'}); "
-            f"at least {MIN_PATIENTS} are needed, because a model is tested on patients that it "
-            "has not seen"
+            f"{source}: corrections of {plural(len(patients), 'patient')} "
+            f"({', '.join(patients) or '-'}); at least {MIN_PATIENTS} are needed, because a model "
+            "is tested on patients that it has not seen"
         )
     names = sorted(set(examples.truth))
     if len(names) < 2:
@@ -75,7 +76,7 @@ def check_examples(examples: Examples, source: str) -> None:
         own = examples.truth == name
         n = len(set(examples.patient[own]))
         if own.sum() < MIN_CELLS or n < 2:
-            few.append(f"{name} ({int(own.sum())} cells of {n} patient(s))")
+            few.append(f"{name} ({plural(int(own.sum()), 'cell')} of {plural(n, 'patient')})")
     if few:
         raise TableError(
             f"{source}: too few corrected cells of {', '.join(few)}; a class needs {MIN_CELLS} "

@@ -9,6 +9,7 @@ import numpy as np
 from imganalysis import tables as t
 from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call, measure_values
 from imganalysis.classify.gate_parts import FalsePositives, Quantiles, SoftCurve, Verdict
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,9 @@ def control_rung(
     values, fields = values[finite], cells[t.FIELD].to_numpy()[finite]
     found: dict[str, Any] = {"rung": "control_percentile", "n": int(values.size)}
     if values.size < gating.min_control_cells:
-        note = f"{values.size} control cells, at least {gating.min_control_cells} are needed"
+        note = (
+            f"{plural(values.size, 'control cell')}, at least {gating.min_control_cells} are needed"
+        )
         return Verdict(**found, reason="control_too_few_cells", note=note), {}
     values, fields = _sorted(values, fields)
     value = float(np.percentile(values, gating.control_percentile))

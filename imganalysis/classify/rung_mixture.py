@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis.classify.gate_parts import Mixture, Verdict
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,10 @@ def mixture_rung(
     found: dict[str, Any] = {"rung": "mixture", "n": int(values.size)}
     values = values[values > 0]  # what is not above 0 is negative, and has no logarithm
     if values.size < guards.min_cells:
-        note = f"{values.size} cells with a value above 0, at least {guards.min_cells} are needed"
+        note = (
+            f"{plural(values.size, 'cell')} with a value above 0, at least {guards.min_cells} are "
+            "needed"
+        )
         return Verdict(**found, reason="mixture_too_few_cells", note=note), {}
     logs = np.log(thinned(values, guards.max_fitted))
     fit = fit_two(logs)

@@ -8,6 +8,7 @@ import numpy as np
 
 from imganalysis.classify.gate_parts import Verdict
 from imganalysis.classify.rung_control import quantiles
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,10 @@ def reference_rung(values: Numbers, ladder: Ladder) -> tuple[Verdict, dict[str, 
     values = np.sort(values[np.isfinite(values)])
     found: dict[str, Any] = {"rung": "reference", "n": int(values.size)}
     if values.size < ladder.min_reference_cells:
-        note = f"{values.size} reference cells, at least {ladder.min_reference_cells} are needed"
+        note = (
+            f"{plural(values.size, 'reference cell')}, at least {ladder.min_reference_cells} are "
+            "needed"
+        )
         return Verdict(**found, reason="reference_too_few_cells", note=note), {}
     value = robust_limit(values, ladder.reference_mads)
     if value <= 0:

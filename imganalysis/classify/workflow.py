@@ -17,6 +17,7 @@ from imganalysis import tables as t
 from imganalysis.classify._workflow_scores import Rule, group_labels
 from imganalysis.errors import TableError
 from imganalysis.panel_check import MAX_VARIABLES
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -199,9 +200,9 @@ def flatten(workflow: Workflow, *, binary: bool = False) -> tuple[FlatRow, ...]:
     markers = workflow.markers
     if len(markers) > MAX_VARIABLES:
         raise TableError(
-            f"the workflow asks for {len(markers)} markers ({', '.join(markers)}); a phenotype "
-            f"table holds at most {MAX_VARIABLES}. Leave out rows of phenotypes that are not "
-            "needed, or make two panels"
+            f"the workflow asks for {plural(len(markers), 'marker')} ({', '.join(markers)}); a "
+            f"phenotype table holds at most {MAX_VARIABLES}. Leave out rows of phenotypes that "
+            "are not needed, or make two panels"
         )
     states = list(product((False, True), repeat=len(markers)))
     known: dict[tuple[object, ...], list[str]] = {}

@@ -27,6 +27,7 @@ from imganalysis.cohort.agreement import (
     icc_agreement,
 )
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from imganalysis.cohort.readings import Readings
@@ -220,7 +221,7 @@ def _rows(one: Comparison) -> list[dict[str, Any]]:
 def _all_readers(values: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """ICC of all readers at once, over the biopsies that all have read."""
     icc = icc_agreement(values.to_numpy(), confidence=confidence)
-    row = agreement_row(f"{values.shape[1]} readers", ALL, len(values), "icc_2_1", icc)
+    row = agreement_row(plural(values.shape[1], "reader"), ALL, len(values), "icc_2_1", icc)
     return {**row, "verdict": band(icc)}
 
 
@@ -254,8 +255,8 @@ def _notes(made: list[Comparison], ours: Readings) -> list[str]:
                 notes.append(f"{one.name}: {len(left)} left out, {what}: {', '.join(names)}")
         if one.bland_altman.n < MINIMUM:
             notes.append(
-                f"{one.name}: {one.bland_altman.n} biopsies with both readings; {MINIMUM} are the "
-                f"least, a verdict needs {VERDICT_BIOPSIES}"
+                f"{one.name}: {plural(one.bland_altman.n, 'biopsy')} with both readings; "
+                f"{MINIMUM} are the least, a verdict needs {VERDICT_BIOPSIES}"
             )
     if not any(one.kind == READERS for one in made):
         notes.append(
@@ -265,8 +266,9 @@ def _notes(made: list[Comparison], ours: Readings) -> list[str]:
     patients = [ours.patients.get(str(b), "") for b in ours.values.dropna().index]
     if all(patients) and 0 < len(set(patients)) < len(patients):
         notes.append(
-            f"{len(patients)} biopsies of {len(set(patients))} patients: the intervals take "
-            "biopsies for independent, so that they are too narrow if a patient's are alike"
+            f"{plural(len(patients), 'biopsy')} of {plural(len(set(patients)), 'patient')}: the "
+            "intervals take biopsies for independent, so that they are too narrow if a patient's "
+            "are alike"
         )
     return notes
 

@@ -24,6 +24,7 @@ from imganalysis.cohort.click_cells import (
 )
 from imganalysis.cohort.matching import DISTANCE_UM
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -290,8 +291,8 @@ def _notes(
     if missing:
         n = int(clicks[t.FIELD].isin(missing).sum())
         notes.append(
-            f"{n} click(s) in {len(missing)} field(s) that ours does not have are left out: "
-            + ", ".join(missing)
+            f"left out: {plural(n, 'click')} in {plural(len(missing), 'field')} that ours does "
+            "not have: " + ", ".join(missing)
         )
     for reader in readers:
         mine = pairs[pairs[t.READER] == reader]
@@ -307,12 +308,12 @@ def _notes(
         ]
         whole = int((mine["status"] != CELL_ALONE).sum())
         notes.append(
-            f"{reader}: of {whole} clicks in {mine[t.FIELD].nunique()} field(s) {', '.join(said)}; "
-            f"{int(count.get(CELL_ALONE, 0))} of our cells there not clicked"
+            f"{reader}: of {plural(whole, 'click')} in {plural(mine[t.FIELD].nunique(), 'field')} "
+            f"{', '.join(said)}; not clicked there: {int(count.get(CELL_ALONE, 0))} of ours"
         )
         unsure = int(((mine["reader_class"] == t.UNRESOLVED) & (mine["status"] == MATCHED)).sum())
         if unsure:
-            notes.append(f"{reader}: {unsure} cell(s) left open; they are in no score")
+            notes.append(f"{reader}: {plural(unsure, 'cell')} left open; they are in no score")
     matched = pairs[pairs["status"] == MATCHED]
     column, _ = clusters_of(matched)
     n = matched[column].nunique()
@@ -326,8 +327,8 @@ def _notes(
     )
     if unnamed := int((matched[t.BIOPSY] == "").sum()):
         notes.append(
-            f"our tables do not say of which biopsy {unnamed} matched cells are (column "
-            f"{t.BIOPSY}); a verdict counts biopsies"
+            f"our tables name no biopsy (column {t.BIOPSY}) of "
+            f"{plural(unnamed, 'matched cell')}; a verdict counts biopsies"
         )
     notes.append(
         "f1_end_to_end counts cells that only one side has as errors: it holds only if the reader "

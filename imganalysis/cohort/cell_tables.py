@@ -11,6 +11,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.cohort.readings import numbers, read_text
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +49,8 @@ def read_cells(paths: Sequence[Path]) -> pd.DataFrame:
     if len(twice):
         first = twice.iloc[0]
         raise TableError(
-            f"{paths[0]}: {len(twice)} object(s) stand twice, first label {first[t.LABEL]} of "
-            f"field {first[t.FIELD]}"
+            f"{paths[0]}: {plural(len(twice), 'object')} there more than once, first label "
+            f"{first[t.LABEL]} of field {first[t.FIELD]}"
         )
     return table
 
@@ -76,7 +77,7 @@ def _cells(path: Path) -> pd.DataFrame:
         one[t.EVALUABLE] = words.isin(_TRUE)
     if (one[t.PHENOTYPE] == "").any():
         raise TableError(
-            f"{path}: {t.PHENOTYPE}: empty in {(one[t.PHENOTYPE] == '').sum()} row(s); "
+            f"{path}: {t.PHENOTYPE}: empty in {plural((one[t.PHENOTYPE] == '').sum(), 'row')}; "
             f"a cell without a class is '{t.UNRESOLVED}'"
         )
     return one
@@ -139,9 +140,9 @@ def read_clicks(paths: Sequence[Path], *, name: str | None = None) -> pd.DataFra
             else f"x {first[t.CLICK_X]:g}, y {first[t.CLICK_Y]:g} um"
         )
         raise TableError(
-            f"{', '.join(map(str, paths))}: {int(twice.sum())} cell(s) read twice by one reader, "
-            f"first {where} of field {first[t.FIELD]} by {first[t.READER]}; a second reading is a "
-            "reader of its own"
+            f"{', '.join(map(str, paths))}: {plural(int(twice.sum()), 'cell')} read twice by one "
+            f"reader, first {where} of field {first[t.FIELD]} by {first[t.READER]}; a second "
+            "reading is a reader of its own"
         )
     return table
 

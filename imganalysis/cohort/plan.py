@@ -13,6 +13,7 @@ from imganalysis.cohort.response import UNKNOWN, responses
 from imganalysis.cohort.sheet import number
 from imganalysis.cohort.survival import IMMORTAL, check_landmark, from_landmark, to_unit
 from imganalysis.errors import SettingsError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,8 +155,8 @@ def choose_survival(
         left = from_landmark(followed, to_unit(landmark, unit))
         compared.append((_by_then(clinical, landmark), left, landmark))
         notes.append(
-            f"survival by {c.RESPONSE}: {len(left)} of {len(followed)} patients still followed "
-            f"after week {landmark:g}"
+            f"survival by {c.RESPONSE}: {len(left)} of {plural(len(followed), 'patient')} still "
+            f"followed after week {landmark:g}"
         )
     return Survival(unit, followed, tuple(compared), tuple(notes))
 

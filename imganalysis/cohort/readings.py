@@ -10,6 +10,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +138,8 @@ def read_readings(
         reader = name or path.stem
         if name is not None and t.READER in table and table[t.READER].nunique() > 1:
             raise TableError(
-                f"{path}: holds the readings of {table[t.READER].nunique()} readers; ours has one "
-                "row per biopsy. Is it the readers' table? Ours comes first"
+                f"{path}: holds the readings of {plural(table[t.READER].nunique(), 'reader')}; "
+                "ours has one row per biopsy. Is it the readers' table? Ours comes first"
             )
         part = pd.DataFrame({t.BIOPSY: table[t.BIOPSY], t.READER: reader, t.PERCENT: percent})
         if name is None and t.READER in table:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,15 +91,18 @@ def read_sheet(path: Path) -> Sheet:
         if not name:
             raise TableError(f"{path}: column {i + 1} has no name in the first row; give it one")
         if head.count(name) > 1:
-            raise TableError(f"{path}: the column {name} stands {head.count(name)} times; keep one")
+            raise TableError(
+                f"{path}: the column {name} stands {plural(head.count(name), 'time')}; keep one"
+            )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in line):
             continue
         if len(line) != len(head):
             raise TableError(
-                f"{path}, row {number}: {len(line)} cells, but {len(head)} columns are named; is "
-                "there a comma within a cell that needs quotes, or is one missing?"
+                f"{path}, row {number}: {plural(len(line), 'cell')}, but the first row names "
+                f"{plural(len(head), 'column')}; is there a comma within a cell that needs "
+                "quotes, or is one missing?"
             )
         rows.append((number, dict(zip(head, map(_plain, line), strict=True))))
     if not rows:

@@ -12,6 +12,7 @@ from imganalysis import __version__
 from imganalysis.corrections._edits import Edit, from_line, to_line
 from imganalysis.corrections._lock import locked
 from imganalysis.errors import CorrectionsError, OutputError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,8 +89,9 @@ def _parse(path: Path, data: bytes) -> Log:
     torn = ""
     if tail:
         torn = (
-            f"{path}: line {len(lines) + 1} was cut short, likely by a crash ({len(tail)} bytes); "
-            f"it is left out, and kept in {path.name}{TORN} by the next edit"
+            f"{path}: line {len(lines) + 1} was cut short, likely by a crash "
+            f"({plural(len(tail), 'byte')}); it is left out, and kept in {path.name}{TORN} by the "
+            "next edit"
         )
     return Log(path, tuple(edits.values()), len(data) - len(tail), torn)
 

@@ -61,7 +61,7 @@ def read_grey(path: Path) -> NDArray[Any]:
     if (channels, planes) != (1, 1):
         raise ImageError(
             f"{path}: expected one channel and one plane of grey values, found "
-            f"{channels} channel(s) and {planes} plane(s); save the one that is meant"
+            f"{channels} x {planes} (channels x planes); save the one that is meant"
         )
     return np.asarray(stack.numpy()[0, 0])
 

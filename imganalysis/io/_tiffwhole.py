@@ -59,7 +59,7 @@ def check_whole(tif: Any, series: list[Any], path: Path) -> None:
             n for n, axis in zip(one.shape, one.axes, strict=True) if axis not in "YXS"
         )
     if planes < int(promised):
-        raise _cut(path, f"its description promises {promised} planes, it has {planes}")
+        raise _cut(path, f"planes: its description promises {promised}, it has {planes}")
 
 
 def _next_page(tif: Any) -> int:

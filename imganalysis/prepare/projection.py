@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from imganalysis.errors import PixelSizeError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,14 +86,16 @@ def project(
     and of 7 planes would not be comparable under one threshold.
     """
     if nuclei.ndim != 3:
-        raise ValueError(f"a stack of planes has axes ZYX, got {nuclei.ndim} axes")
+        raise ValueError(
+            f"a stack of planes has axes ZYX, got {plural(nuclei.ndim, 'axis', 'axes')}"
+        )
     n = nuclei.shape[0]
     if n == 1:
         return ProjectionChoice("plane", 0, 1, "a single plane")
     if settings.method == "none":
         if z_step_um is None:
             raise PixelSizeError(
-                f"{n} planes are to be left in 3-D, but the step between them is unknown; give "
+                f"to leave {plural(n, 'plane')} in 3-D the step between them must be known; give "
                 "it with --pixel-size Z,Y,X, or let the planes be averaged (projection: mean)"
             )
         return ProjectionChoice("3d", 0, n, "left in 3-D as the settings say")
@@ -101,7 +104,7 @@ def project(
             "mean",
             0,
             n,
-            f"mean of all {n} planes: the step between planes is unknown",
+            f"mean of all {plural(n, 'plane')}: the step between planes is unknown",
             ("z_step_unknown",),
         )
     thickness = n * z_step_um
@@ -110,7 +113,7 @@ def project(
             "3d",
             0,
             n,
-            f"left in 3-D: {n} planes of {z_step_um:g} um make {thickness:g} um, "
+            f"left in 3-D: {plural(n, 'plane')} of {z_step_um:g} um make {thickness:g} um, "
             f"not thinner than {settings.thick_um:g} um",
         )
     wanted = max(1, int(np.floor(section_um / z_step_um + 0.5)))
@@ -119,7 +122,7 @@ def project(
             "mean",
             0,
             n,
-            f"mean of all {n} planes ({thickness:g} um), fewer than the section's "
+            f"mean of all {plural(n, 'plane')} ({thickness:g} um), fewer than the section's "
             f"{section_um:g} um",
             ("short_stack",),
         )

@@ -13,6 +13,7 @@ from imganalysis.quantify.biopsies import COUNTED_ROLES
 from imganalysis.quantify.clustering import Pattern, clustering
 from imganalysis.quantify.nearest import Distances, Value, compare, nearest_distance, together
 from imganalysis.quantify.window import border_distance
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def nearest_in_field(
     found = cells[t.FIELD].unique()
     if len(found) > 1:
         raise TableError(
-            f"cells: expected those of one field, found {len(found)} fields "
+            f"cells: expected those of one field, found {plural(len(found), 'field')} "
             f"({', '.join(map(str, found[:3]))}); there is no distance between fields or sections"
         )
     mine = cells[cells[t.PHENOTYPE].isin(list(classes))]

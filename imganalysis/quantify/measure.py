@@ -22,6 +22,7 @@ from imganalysis.quantify._totals import (
     add_window,
     no_totals,
 )
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,8 +172,8 @@ def _check_shapes(labels: Mapping[str, Any], spacing_um: tuple[float, ...]) -> t
     nuclei = labels[NUCLEUS]
     if nuclei.ndim not in (2, 3) or len(spacing_um) != nuclei.ndim:
         raise ValueError(
-            f"labels have 2 or 3 axes and one spacing each; got {nuclei.ndim} axes and "
-            f"{len(spacing_um)} spacings"
+            "labels have 2 or 3 axes and one spacing each; got "
+            f"{plural(nuclei.ndim, 'axis', 'axes')} and {plural(len(spacing_um), 'spacing')}"
         )
     if not all(np.isfinite(step) and step > 0 for step in spacing_um):
         raise ValueError(f"spacings are in um and greater than 0; got {spacing_um}")
@@ -191,7 +192,7 @@ def _per_marker(
         raise ValueError(f"{what}: expected the shape {(len(markers), *shape)}, got {arrays.shape}")
     if not whole and len(arrays) != len(markers):
         raise ValueError(
-            f"{what}: expected one for each of {len(markers)} markers, got {len(arrays)}"
+            f"{what}: expected one for each of {plural(len(markers), 'marker')}, got {len(arrays)}"
         )
     result = [_array(one) for one in arrays]
     for marker, one in zip(markers, result, strict=True):

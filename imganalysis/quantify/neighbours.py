@@ -12,6 +12,7 @@ from imganalysis import tables as t
 from imganalysis.errors import LabelsError
 from imganalysis.quantify._contacts import ContactCounts, contact_table
 from imganalysis.quantify._touching import crossings, facing, lattice, near_border
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -306,8 +307,8 @@ def _check(
 ) -> None:
     if cells.ndim not in (2, 3) or len(spacing_um) != cells.ndim:
         raise ValueError(
-            f"cells have 2 or 3 axes and one spacing each; got {cells.ndim} axes and "
-            f"{len(spacing_um)} spacings"
+            "cells have 2 or 3 axes and one spacing each; got "
+            f"{plural(cells.ndim, 'axis', 'axes')} and {plural(len(spacing_um), 'spacing')}"
         )
     if ring.shape != cells.shape:
         raise LabelsError(f"rings: shape {ring.shape}, but the cells have {cells.shape}")

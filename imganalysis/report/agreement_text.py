@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from imganalysis.report.terminal import _console, _table
-from imganalysis.words import ACCEPT_ALL, AGREEMENT, MET, NOT_MET
+from imganalysis.words import ACCEPT_ALL, AGREEMENT, MET, NOT_MET, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -193,7 +193,8 @@ def print_cell_agreement(
             unknown.add(stats)
         said = [f"{stats['statistic']} {_one(stats, 3)}" for stats in overall]
         console.print(
-            escape(f"All {own['n'].iloc[0]} matched cells: {'; '.join(said)}"), soft_wrap=True
+            escape(f"All {plural(own['n'].iloc[0], 'matched cell')}: {'; '.join(said)}"),
+            soft_wrap=True,
         )
         console.print()
     if asked:

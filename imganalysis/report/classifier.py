@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imganalysis.study import clean_text
+from imganalysis.words import plural
 
 
 def print_classifier(found: dict[str, Any], dropped: dict[str, int]) -> None:
@@ -23,7 +24,8 @@ def print_classifier(found: dict[str, Any], dropped: dict[str, int]) -> None:
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(
-        f"{found['n_cells']} corrected cells of {found['n_patients']} patient(s); the model judges "
+        f"{plural(found['n_cells'], 'corrected cell')} of "
+        f"{plural(found['n_patients'], 'patient')}; the model judges "
         f"{_percent(found['coverage'])}, the rest is left to the rules. Unresolved: "
         f"{_percent(found['rules_unresolved'])} by the rules, "
         f"{_percent(found['model_unresolved'])} with the model.",

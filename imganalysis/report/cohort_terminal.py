@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from imganalysis import tables_cohort as c
 from imganalysis.report.terminal import _console, _table
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,9 @@ def print_cohort(
     seen = tests[week | other | tests[c.ENDPOINT].isin(main)]
     n = int(tests[c.P].notna().sum())
     more = len(tests) - len(seen)
-    title = f"Differences; {n} test(s)" + (f", {more} more row(s) in tests.csv" if more else "")
+    title = f"Differences; {plural(n, 'test')}" + (
+        f", {plural(more, 'more row')} in tests.csv" if more else ""
+    )
     head = tuple(text.replace("95", f"{100 * confidence:g}") for text in TESTS)
     console.print(_table(head, [_test(row) for _, row in seen.iterrows()], title))
     if rates:

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from imganalysis import tables as t
 from imganalysis.report._canvas import printable
 from imganalysis.report._plots import house_style
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +138,7 @@ def _draw(
             weights=np.full(values.size, 100 / values.size), **style,
         )[0]  # fmt: skip
         top = max(top, float(heights.max()))
-        handles.append(_handle(f"{name}, {values.size:,} cells", style))
+        handles.append(_handle(f"{name}, {plural(values.size, 'cell', form=',')}", style))
     axis.set_ylim(0, top * 1.12)
     axis.set_xlim(low, high)
     if gate.value is not None:

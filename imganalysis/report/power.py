@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from imganalysis.report._plots import GREY, LINES, MARKERS, figure_to
 from imganalysis.report.terminal import _console, _table
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +48,15 @@ def draw_power(
         axes = figure.subplots(2, 2).ravel()
         one = axes[0]
         for i, (n, part) in enumerate(precision.groupby("cells_per_field")):
-            _line(one, part, "fields", "half_width_points", i, f"{n} cells per field")
-        _wanted(one, within, f"wanted: {within:g} points")
+            _line(
+                one,
+                part,
+                "fields",
+                "half_width_points",
+                i,
+                f"{plural(int(str(n)), 'cell')} per field",
+            )
+        _wanted(one, within, f"wanted: {plural(within, 'point', form='g')}")
         row = precision.iloc[0]
         one.set_title(f"One biopsy: p = {row['p']:g}, rho = {row['rho']:.2g}")
         one.set_xlabel("fields")
@@ -70,7 +78,7 @@ def draw_power(
         for panel, design in zip(axes[2:], designs, strict=False):
             mine = patients[patients["design"] == design]
             for i, (m, part) in enumerate(mine.groupby("fields")):
-                _line(panel, part, "patients", "power", i, f"{m} fields")
+                _line(panel, part, "patients", "power", i, plural(int(m), "field"))
             _wanted(panel, power, f"wanted: {power:g}")
             row = mine.iloc[0]
             kind = "two weeks of the same patients" if design == "paired" else "two groups"
@@ -174,9 +182,8 @@ def print_power(
                for v, s in zip(wide.loc[n], error.loc[n], strict=True))]
             for n in wide.index
         ]  # fmt: skip
-        console.print(
-            _table(["patients", "test", *(f"{m} fields" for m in wide.columns)], rows, title)
-        )
+        fields = (plural(int(m), "field") for m in wide.columns)
+        console.print(_table(["patients", "test", *fields], rows, title))
     rows = [[r["question"], r["condition"], _needed(r), r["note"]] for _, r in answers.iterrows()]
     console.print(
         _table(("needed: question", "with", "least that was tried", "note"), rows, "Answers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imganalysis.report.terminal import _console, _table
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def print_scores(scores: dict[str, Any], problems: Sequence[tuple[str, str, str]
     if problems:
         console.print(_table(("image", "not evaluated", "why"), problems))
     speed = scores["mpx_per_s"]
-    said = f"{scores['n_images']} image(s)" + (f", {speed:.3g} Mpx/s" if speed else "")
+    said = plural(scores["n_images"], "image") + (f", {speed:.3g} Mpx/s" if speed else "")
     console.print(said, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from imganalysis.errors import ModelError, OutputError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,4 +81,4 @@ def _pieces(url: str, path: Path, say: Callable[[str], None]) -> Any:
             "from another computer, or use another method: scikit-image needs no weights."
         ) from None
     if 0 <= got < size:
-        raise ModelError(f"{url}: broke off after {got} of {size} bytes; try again")
+        raise ModelError(f"{url}: broke off after {got} of {plural(size, 'byte')}; try again")

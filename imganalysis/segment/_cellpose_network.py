@@ -19,6 +19,7 @@ from imganalysis.segment._cellpose_files import (
     sha256_of,
     stamp,
 )
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +195,7 @@ def _cellpose3(state: dict[str, Any], path: Path) -> tuple[Any, int]:
     channels = int(shapes[0][1])
     if channels > 2:
         raise ModelError(
-            f"{path}: takes {channels} channels; expected 1 or 2, of which one is dark"
+            f"{path}: takes {plural(channels, 'channel')}; expected 1 or 2, of which one is dark"
         )
     width = [int(shape[0]) for shape in shapes]
     with torch.device("meta"):

@@ -22,6 +22,7 @@ from imganalysis.segment.pixels import (
 )
 from imganalysis.segment.tiles import release, segment_in_tiles
 from imganalysis.segment.windows import Window, assemble, look, window_grid
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,9 @@ def plan_network(
     there are no more than four million, of every second, third, ... in both directions beyond.
     """
     if len(image.shape) != 2:
-        raise ValueError(f"a network finds nuclei in (Y, X); got {len(image.shape)} axes")
+        raise ValueError(
+            f"a network finds nuclei in (Y, X); got {plural(len(image.shape), 'axis', 'axes')}"
+        )
     factor = model.diameter_px / diameter_px if diameter_px > 0 else math.inf
     if not _FACTORS[0] <= factor <= _FACTORS[1]:
         raise SettingsError(

@@ -23,6 +23,7 @@ from imganalysis.segment._skimage_regions import (
     quantiles,
     whole,
 )
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def segment_nuclei(
     if image.ndim not in (2, 3) or len(spacing_um) != image.ndim:
         raise ValueError(
             f"nuclei are found in (Y, X) or (Z, Y, X) with one spacing per axis; "
-            f"got {image.ndim} axes and {len(spacing_um)} spacings"
+            f"got {plural(image.ndim, 'axis', 'axes')} and {plural(len(spacing_um), 'spacing')}"
         )
     empty = np.zeros(image.shape, np.uint32)
     if not image.size:

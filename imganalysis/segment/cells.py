@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -147,4 +149,7 @@ def _nearest(
 
 def _one_spacing_per_axis(nuclei: NDArray[np.integer[Any]], spacing_um: tuple[float, ...]) -> None:
     if len(spacing_um) != nuclei.ndim:
-        raise ValueError(f"{nuclei.ndim} axes need {nuclei.ndim} spacings, got {len(spacing_um)}")
+        raise ValueError(
+            f"expected a spacing for each of {plural(nuclei.ndim, 'axis', 'axes')}, got "
+            f"{len(spacing_um)}"
+        )

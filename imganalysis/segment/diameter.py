@@ -9,6 +9,7 @@ from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
 from imganalysis.segment._coarse import block_means, enlarge
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,9 @@ def estimate_diameter(image: NDArray[Any]) -> float:
     """
     image = np.asarray(image)
     if image.ndim != 2:
-        raise ValueError(f"a diameter is estimated from (Y, X), got {image.ndim} axes")
+        raise ValueError(
+            f"a diameter is estimated from (Y, X), got {plural(image.ndim, 'axis', 'axes')}"
+        )
     found = [_from_window(part) for part in _windows(image)]
     known = [value for value in found if np.isfinite(value)]
     return float(np.median(known)) if known else float("nan")

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from imganalysis.errors import ModelError, OutputError
 from imganalysis.segment.pixels import CHANNELS
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -311,7 +312,7 @@ def build(content: dict[str, Any], path: Path, *, entry: str = "state") -> Netwo
         wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         raise ModelError(
             f"{path}: its weights do not fit width {architecture.width}: "
-            f"{len(wrong)} entries differ, the first is {wrong[0]}"
+            f"{plural(len(wrong), 'entry')} of another shape, the first is {wrong[0]}"
         )
     assert isinstance(state, dict)  # noqa: S101
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):

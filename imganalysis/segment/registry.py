@@ -20,6 +20,7 @@ from imganalysis.methods import (
     load_added,
 )
 from imganalysis.segment.labels import check_labels, relabel
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,7 +143,7 @@ def find_nuclei(
     if len(image.shape) not in (2, 3) or len(spacing_um) != len(image.shape):
         raise ValueError(
             f"nuclei are found in (Y, X) or (Z, Y, X) with one spacing per axis; got shape "
-            f"{tuple(image.shape)} and {len(spacing_um)} spacings"
+            f"{tuple(image.shape)} and {plural(len(spacing_um), 'spacing')}"
         )
     if not all(math.isfinite(size) and size > 0 for size in spacing_um):
         raise SettingsError(f"pixel size {tuple(spacing_um)} um: expected positive numbers")

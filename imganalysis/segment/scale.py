@@ -10,6 +10,7 @@ import numpy as np
 from imganalysis.segment.diameter import estimate_diameter
 from imganalysis.segment.flows import FLOW_SCALE, flow_errors, flows_to_labels
 from imganalysis.segment.pixels import as_input, levels, normalise, rescale
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,9 @@ def diameter_by_network(image: NDArray[Any], model: OnnxModel) -> float:
     picture = np.asarray(image, np.float32)
     finite = np.isfinite(picture)
     if picture.ndim != 2:
-        raise ValueError(f"a diameter is estimated from (Y, X), got {picture.ndim} axes")
+        raise ValueError(
+            f"a diameter is estimated from (Y, X), got {plural(picture.ndim, 'axis', 'axes')}"
+        )
     if not finite.any():
         return float("nan")
     picture = np.where(finite, picture, picture[finite].min())

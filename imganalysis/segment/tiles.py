@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ def segment_in_tiles(
     count = 0
     for number, (core, box) in enumerate(grid):
         if stop is not None and stop():
-            raise InterruptedError(f"stopped after {number} of {len(grid)} tiles")
+            raise InterruptedError(f"stopped after {number} of {plural(len(grid), 'tile')}")
         count = _put(labels, find_part(box), core, box, _TOLERANCE * overlap_px, count)
         release(labels)
         if progress is not None:

@@ -17,6 +17,7 @@ from imganalysis.segment.flows import FLOW_SCALE
 from imganalysis.segment.labels import relabel
 from imganalysis.segment.pixels import levels, normalise, rescale, rescale_labels
 from imganalysis.segment.windows import predict
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +119,9 @@ def segment_volume(
     gives what the network finds in an image of two axes.
     """
     if image.ndim != 3:
-        raise ValueError(f"nuclei of a stack are found in (Z, Y, X); got {image.ndim} axes")
+        raise ValueError(
+            f"nuclei of a stack are found in (Z, Y, X); got {plural(image.ndim, 'axis', 'axes')}"
+        )
     factor = model.diameter_px / diameter_px if diameter_px > 0 else np.inf
     if not _FACTORS[0] <= factor <= _FACTORS[1]:
         raise SettingsError(

@@ -25,6 +25,7 @@ from imganalysis.simulate.render import Territories
 from imganalysis.simulate.section import cut, draw_thickness
 from imganalysis.simulate.shapes import Shape, Vector, random_bumps
 from imganalysis.simulate.tissue import INFILTRATE, NEST, STROMA, draw_pattern
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,8 +152,9 @@ class _Ellipse:
 def _outlines(labels: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise LabelsError(
-            f"expected a layout of axes YX and whole numbers, found {labels.ndim} axes of "
-            f"{labels.dtype}: give a plane of cell numbers"
+            "expected a layout of axes YX and whole numbers, found "
+            f"{plural(labels.ndim, 'axis', 'axes')} of {labels.dtype}: give a plane of cell "
+            "numbers"
         )
     if labels.size and int(labels.min()) < 0:
         raise LabelsError(f"expected cell numbers from 0 on, found {int(labels.min())}")

@@ -11,6 +11,7 @@ from imganalysis.study._folders import Walk, children, folder_entries
 from imganalysis.study._manifest import MANIFEST, read_manifest, refuse_reserved
 from imganalysis.study._model import IGNORE, SAMPLE, Entry, Study
 from imganalysis.study._names import clean_text, is_image, name_key
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def discover(
         if not entries:
             raise StudyError(
                 f"{root}: no images; expected one folder per biopsy with image files in it "
-                f"(TIFF, LIF, CZI, ND2, OME-Zarr); found {n_ignored} other file(s)"
+                f"(TIFF, LIF, CZI, ND2, OME-Zarr); found {plural(n_ignored, 'other file')}"
             )
     else:
         entries, columns = read_manifest(manifest)
@@ -128,7 +129,7 @@ def _unlisted(root: Path, manifest: Path, entries: list[Entry]) -> tuple[int, li
     if others:
         shown = ", ".join(p.relative_to(root).as_posix() for p in others[:3])
         more = ", ..." if len(others) > 3 else ""
-        notes.append(f"{len(others)} image(s) not in {manifest.name}: {shown}{more}")
+        notes.append(f"{plural(len(others), 'image')} not in {manifest.name}: {shown}{more}")
     return max(walk.n_ignored - 1, 0), notes
 
 

@@ -13,6 +13,7 @@ from imganalysis.errors import StudyError, TableError
 from imganalysis.study._model import ROLES, SAMPLE, Entry
 from imganalysis.study._names import clean_text
 from imganalysis.tables import read_csv
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -210,8 +211,8 @@ def _check_files(source: Path, entries: list[Entry]) -> None:
         shown = [f"{path} (line {line})" for path, line in missing.items()]
         rest = f"; and {len(shown) - _AT_ONCE} more" * (len(shown) > _AT_ONCE)
         raise StudyError(
-            f"{source}: {len(missing)} file(s) not found: {'; '.join(shown[:_AT_ONCE])}{rest}. "
-            f"Paths are relative to {source.parent}"
+            f"{source}: {plural(len(missing), 'file')} not found: "
+            f"{'; '.join(shown[:_AT_ONCE])}{rest}. Paths are relative to {source.parent}"
         )
 
 

@@ -37,7 +37,7 @@ def test_a_byte_order_mark_formula_mark_and_empty_columns_are_no_trouble(clinica
         ("subject,dose\nP01,3\n", "no column patient; found: subject, dose"),
         ("patient,dose,dose\nP01,3,4\n", "column dose stands 2 times"),
         ("patient,,dose\nP01,x,4\n", "column 2 has no name"),
-        ("patient,note\nP01,a,b\n", "row 2: 3 cells, but 2 columns"),
+        ("patient,note\nP01,a,b\n", "row 2: 3 cells, but the first row names 2 columns"),
         ("patient\nP01\n\nP01\n", "row 4: patient P01 stands in row 2 already"),
         ("patient,week\nP01,1\nP01,1.0\n", "row 3: patient P01, week 1 stands in row 2"),
         ("patient,dose\n,3\n", "row 2, column patient: empty"),

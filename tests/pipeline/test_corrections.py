@@ -373,7 +373,7 @@ def test_reviewed_fields_alone_become_training_pairs(plain: Path, study: Path, o
     session.delete(name, session.cell(name, int(labels[labels > 0][0])))
     plan = plan_training(opened, session.log.edits)
     assert (plan.fields, plan.waiting) == ((), (name,))
-    assert "No field is reviewed as complete; 1 with corrections wait" in plan.text
+    assert "No field is reviewed as complete; 1 field with corrections not yet" in plan.text
     image = np.ones(labels.shape, np.float32)
     size = PixelSize(None, *PIXEL, origin="file")
     folder = own.parent / "training"
@@ -382,7 +382,7 @@ def test_reviewed_fields_alone_become_training_pairs(plain: Path, study: Path, o
     session.review(name, "reviewed")
     plan = plan_training(opened, session.log.edits)
     assert (plan.fields, plan.waiting, plan.n_nuclei) == ((name,), (), 1)
-    assert plan.text.startswith("1 reviewed field(s) with 1 correction(s) of nuclei")
+    assert plan.text.startswith("1 reviewed field with 1 correction of nuclei")
     export_pair(folder, name, image, session.labels(name), size, session.log.edits)
     pairs, alone = pairs_of(folder / "images", folder / "masks")
     assert alone == () and len(pairs) == 1

@@ -77,7 +77,7 @@ def test_images_without_a_scale(folders: tuple[Path, Path], tmp_path: Path) -> N
     assert scores["mpx_per_s"] > 0 and scores["n_images"] == 3 and scores["n_failed"] == 0
     assert list(scores["by_size"]) == ["small", "medium", "large"]
     assert scores["settings"]["method"] == "network" and scores["model"]["name"] == "nuclei"
-    assert "3 image(s)" in said and "1.000" in said
+    assert "3 images" in said and "1.000" in said
     table = pd.read_csv(listing)
     assert list(table["image"]) == ["a.png", "b.TIF", "c.png"]
     assert list(table["diameter_from"]) == ["estimated"] * 3

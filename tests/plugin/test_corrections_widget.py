@@ -295,7 +295,7 @@ def test_corrections_become_pairs_and_a_recipe(
         known = session.field.cell(label)[t.PHENOTYPE]
         editor.change_class(label, "non_tumour" if known != "non_tumour" else "unresolved")
         editor.review("reviewed")
-    assert widget.nuclei.text().startswith(f"{len(names)} reviewed field(s)")
+    assert widget.nuclei.text().startswith(f"{len(names)} reviewed field")
     assert widget.classes.text().startswith(f"{len(names)} corrected cell")
     editor.delete(inner(session)[1], "debris")
     assert "nuclei edited since the run" in widget.classes.text()

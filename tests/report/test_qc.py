@@ -156,6 +156,6 @@ def test_the_notes_count():
     lines = notes({"sharpness_per_um": 0.61, "n_af_affected": 1}, cells, ("folds", "pigment"))
     assert lines[0] == "1 of 3 nuclei counted; not: outside_frame 1, pigment 1"
     assert "0.61 per µm" in lines[1]
-    assert "1 counted cells on autofluorescence" in lines[1]
+    assert "1 counted cell on autofluorescence" in lines[1]
     assert lines[2] == "flags: folds, pigment"
     assert notes({}, cells, ())[-1] == "flags: none"

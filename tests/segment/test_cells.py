@@ -165,5 +165,5 @@ def test_nothing_comes_of_nothing():
 def test_wrong_widths_and_spacings_are_refused():
     with pytest.raises(ValueError, match="one for each of the 2"):
         rings(two(), (1, 1), np.ones(3))
-    with pytest.raises(ValueError, match="2 axes need 2 spacings, got 3"):
+    with pytest.raises(ValueError, match="a spacing for each of 2 axes, got 3"):
         expand_cells(two(), (1, 1, 1), 3.0)

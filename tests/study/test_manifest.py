@@ -73,7 +73,7 @@ def test_a_manifest_of_another_name(study):
     found = study.discover(study.root / "some.csv")
     assert [f.name for f in found.fields] == ["B1_f"]
     assert found.root == study.root
-    assert found.notes == ("1 image(s) not in some.csv: B1/g.tif",)
+    assert found.notes == ("1 image not in some.csv: B1/g.tif",)
 
 
 def test_the_manifest_can_be_left_aside(study):
@@ -219,7 +219,7 @@ def test_roles_are_told(study):
 def test_all_missing_files_are_named_at_once(study):
     study.add("f.tif")
     study.manifest("biopsy,path,annotations\nB1,g.tif,\nB1,f.tif,h.json\nB2,ü/k.tif,\n")
-    with pytest.raises(StudyError, match=r"3 file\(s\) not found") as caught:
+    with pytest.raises(StudyError, match=r"3 files not found") as caught:
         study.discover()
     for path, line in (("g.tif", 2), ("h.json", 3), ("ü/k.tif", 4)):
         assert f"{study.root / path} (line {line})" in str(caught.value)
@@ -228,7 +228,7 @@ def test_all_missing_files_are_named_at_once(study):
 
 def test_many_missing_files_are_counted(study):
     study.manifest("biopsy,path\n" + "".join(f"B1,{i}.tif\n" for i in range(50)))
-    with pytest.raises(StudyError, match=r"50 file\(s\) not found: .*; and 30 more"):
+    with pytest.raises(StudyError, match=r"50 files not found: .*; and 30 more"):
         study.discover()
 
 

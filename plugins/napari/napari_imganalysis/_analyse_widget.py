@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from imganalysis.errors import StoppedError, StudyError
 from imganalysis.results import made_with_classifier
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._files_page import FilesPage
 from napari_imganalysis._form import Form
@@ -362,7 +363,7 @@ class AnalyseWidget(QWidget):
         result, out = worker.result, worker.job.out
         assert result is not None  # noqa: S101  by the caller
         n = result.n_failed
-        failed = f"; {n} field(s) failed, see Flags in the Study widget" if n else ""
+        failed = f"; {plural(n, 'field')} failed, see Flags in the Study widget" if n else ""
         with told(self._session):
             opened = self._session.open(out)
             if self._again in opened.names:

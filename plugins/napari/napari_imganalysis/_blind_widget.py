@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from imganalysis import tables as t
 from imganalysis.errors import StudyError
 from imganalysis.results import user_name
+from imganalysis.words import plural
 from napari_imganalysis import _counting as c
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._blind_view import BlindView
@@ -208,7 +209,7 @@ class BlindWidget(QWidget):
                 left = n - done  # those that could not be shown are tried again
                 begin = "Go on" if left else "Begin"
                 turn = "" if reading.number == 1 else f"Reading {reading.number}: "
-                text = f"{turn}{done} of {n} fields are done; seed {reading.seed}"
+                text = f"{turn}{done} of {plural(n, 'field')} done; seed {reading.seed}"
                 again, ready = not reading.open_fields and bool(done), bool(left)
         self.state.setText(text)
         self.start_button.setText(begin)
@@ -256,7 +257,7 @@ class BlindWidget(QWidget):
             if days < c.WASHOUT_DAYS:
                 self._session.tell(
                     "warning",
-                    f"The reading before ended {days:.0f} days ago; after fewer than "
+                    f"The reading before ended {plural(round(days), 'day')} ago; after fewer than "
                     f"{c.WASHOUT_DAYS} days fields are remembered, and the agreement is too good",
                 )
             self._begin(again, self._path(again.number))
@@ -326,7 +327,9 @@ class BlindWidget(QWidget):
         self.back_button.setEnabled(bool(reading.done))
         self.progress.setRange(0, n)
         self.progress.setValue(n - left)
-        self.progress.setFormat(f"Field {n - left + 1} of {n}: {sum(counts.values())} cells")
+        self.progress.setFormat(
+            f"Field {n - left + 1} of {n}: {plural(sum(counts.values()), 'cell')}"
+        )
 
     def _ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Folder for the reading and its table")

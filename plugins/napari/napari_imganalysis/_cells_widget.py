@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.errors import TableError
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of
 from napari_imganalysis._colours import class_names
 from napari_imganalysis._describe import cell_text
@@ -143,7 +144,7 @@ class CellsWidget(QWidget):
             self.model.set_table(cells, columns, np.flatnonzero(keep), legend)
         finally:
             self._following = False
-        self.count.setText(f"{int(keep.sum())} of {len(cells)} objects")
+        self.count.setText(f"{int(keep.sum())} of {plural(len(cells), 'object')}")
         self.count.setToolTip("")
         self._point_to(self._session.label)
 

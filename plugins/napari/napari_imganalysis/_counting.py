@@ -20,6 +20,7 @@ from imganalysis.cohort.matching import DISTANCE_UM
 from imganalysis.errors import StudyError, TableError
 from imganalysis.results import now, write_json
 from imganalysis.study import SAMPLE
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -262,8 +263,8 @@ def begin_again(first: Reading, *, seed: int, share: float = AGAIN_SHARE) -> Rea
     """
     if first.open_fields:
         raise StudyError(
-            f"{len(first.open_fields)} of {len(first.order)} fields of the first reading are not "
-            "done; the second reading comes after it"
+            f"of the {plural(len(first.order), 'field')} of the first reading "
+            f"{len(first.open_fields)} to do; the second reading comes after it"
         )
     read = [name for name in first.order if name in first.done]
     rng = np.random.default_rng(seed)
@@ -340,8 +341,8 @@ def check_fits(reading: Reading, opened: Opened, path: Path) -> None:
     panel = opened.panels.get(reading.panel)
     if lost:
         raise StudyError(
-            f"{path}: {len(lost)} of its {len(reading.order)} fields are not in the study that is "
-            f"open; it was begun on {reading.study}. Open that, or choose another folder"
+            f"{path}: of its {plural(len(reading.order), 'field')} the study that is open lacks "
+            f"{len(lost)}; it was begun on {reading.study}. Open that, or choose another folder"
         )
     if panel is None or classes_of(panel) != reading.classes:
         raise StudyError(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.gates import select_gate
-from imganalysis.words import EXCLUSIONS
+from imganalysis.words import EXCLUSIONS, plural
 from napari_imganalysis._colours import class_names, legend_of
 from napari_imganalysis._study_rows import explained
 
@@ -74,7 +74,7 @@ def _biopsy_lines(row: Row, opened: Opened) -> list[str]:
             if pd.notna(low) and pd.notna(high):
                 text += f" ({factor * low:.1f}\N{EN DASH}{factor * high:.1f}, 95 %)"
             if n is not None and pd.notna(n):
-                text += f" of {int(n)} cells"
+                text += f" of {plural(int(n), 'cell')}"
             if text not in lines:
                 lines.append(text)
     reason = found.iloc[0].get("reason") if not found.empty else None
@@ -119,7 +119,7 @@ def cell_text(row: pd.Series[Any], field: OpenField, gates: Sequence[Gate] = ())
     head = f"{swatch(colour)} <b>{int(row[t.LABEL])}</b> &nbsp; <b>{escape(kind)}</b>"
     fragments = row.get(t.FRAGMENTS)
     if fragments is not None and pd.notna(fragments) and int(fragments) > 1:
-        head += f" &nbsp; cell {int(row[t.CELL_ID])}, {int(fragments)} fragments"
+        head += f" &nbsp; cell {int(row[t.CELL_ID])}, {plural(int(fragments), 'fragment')}"
     lines = [head]
     if not row[t.EVALUABLE]:
         word = str(row[t.EXCLUSION])

@@ -13,6 +13,7 @@ from imganalysis.errors import ChannelError, ImganalysisError
 from imganalysis.io import read_labels
 from imganalysis.panel import match_channels
 from imganalysis.reading import read_field
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,8 +147,8 @@ def load_field(opened: Opened, name: str) -> OpenField:
         lost = int(np.setdiff1d(np.unique(labels), [0, *cells[t.LABEL]]).size)
         if lost:
             notes.append(
-                f"{name}: {lost} objects of labels/ have no row in cells/; they are drawn as "
-                "not classified. Run the analysis again"
+                f"{name}: no row in cells/ for {plural(lost, 'object')} of labels/, drawn as not "
+                "classified. Run the analysis again"
             )
     row = opened.row(name)
     last_plane = stack.shape[1] - 1

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis import tables as t
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._colours import class_names
 from napari_imganalysis._table_model import class_icon
@@ -135,7 +136,9 @@ class GalleryWidget(QWidget):
         shown = self._labels[first : first + PAGE]
         n = len(self._labels)
         self.count.setText(
-            f"{first + 1}\N{EN DASH}{first + len(shown)} of {n} objects" if n else "no cell"
+            f"{first + 1}\N{EN DASH}{first + len(shown)} of {plural(n, 'object')}"
+            if n
+            else "no cell"
         )
         field = self._session.field
         if field is None or not shown:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,4 +60,4 @@ class NumbersTree(QTreeWidget):
                 item.setFont(2, font)
                 for column, text, n in ((1, row.before, row.n_before), (2, row.now, row.n_now)):
                     told = f"{row.fraction} of {row.biopsy}: {text}"
-                    item.setToolTip(column, f"{told} of {n} cells" if n else told)
+                    item.setToolTip(column, f"{told} of {plural(int(n), 'cell')}" if n else told)

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from imganalysis import tables as t
+from imganalysis.words import plural
 from napari_imganalysis._study_rows import explained
 
 if TYPE_CHECKING:
@@ -37,13 +38,10 @@ def change_text(model: GatesModel) -> str:
     if not model.by_hand:
         return "All gates are those of the run"
     cells = model.n_changed
-    moved = f"{len(model.by_hand)} gate{'s' if len(model.by_hand) > 1 else ''}"
+    moved = plural(len(model.by_hand), "gate")
     left = len(model.moved)
     saved = "all saved" if not left else f"{left} <b>not saved</b>"
-    return (
-        f"{moved} other than in the run ({saved}): {cells} cell{'' if cells == 1 else 's'} of "
-        "another class"
-    )
+    return f"{moved} other than in the run ({saved}): {plural(cells, 'cell')} of another class"
 
 
 def gate_text(model: GatesModel, i: int) -> tuple[str, str]:
@@ -54,7 +52,7 @@ def gate_text(model: GatesModel, i: int) -> tuple[str, str]:
         text = f"Run: no gate, {escape(run.reason)}" + (f" ({escape(why)})" if why else "")
     else:
         text = f"Run: <b>{run.value:.4g}</b>, {METHODS.get(run.method, run.method)}"
-        text += f" ({run.n} cells)" if run.n else ""
+        text += f" ({plural(run.n, 'cell')})" if run.n else ""
     text += "".join(f" &nbsp;&#9873;&nbsp;{escape(flag)}" for flag in run.flags)
     lines = [escape(explained(flag)) for flag in run.flags]
     for verdict in run.alternatives:

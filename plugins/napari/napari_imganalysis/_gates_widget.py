@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from imganalysis.results import user_name
 from imganalysis.run_file import RUN
+from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
 from napari_imganalysis._field_calls import FieldCalls
 from napari_imganalysis._gate_numbers import IN_VIEW, NumbersTree
@@ -356,7 +357,7 @@ class GatesWidget(QWidget):
             self.reason.clear()
             self._session.tell(
                 "info",
-                f"{path}: {moved} gate{'s' if moved > 1 else ''} saved, with what they were. "
+                f"{path}: {plural(moved, 'gate')} saved, with what they were. "
                 "Run the study with --gates and this file to work everything out anew",
             )
         if model.moved:

@@ -15,6 +15,7 @@ from imganalysis.errors import ImganalysisError, StudyError, TableError, Unreada
 from imganalysis.run_file import OUR_KEY, read_run, run_panels, run_settings
 from imganalysis.settings import Settings
 from imganalysis.study import SAMPLE, Field
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,8 +162,8 @@ class Opened:
         if not any((root / name).exists() for name in files):
             example = min(files, default="(none)")
             raise StudyError(
-                f"{root}: none of the study's {len(files)} image files is there; expected for "
-                f"example {root / example}. Choose the folder that holds the biopsies' folders"
+                f"{root}: does not hold the study's {plural(len(files), 'image file')}; expected "
+                f"for example {root / example}. Choose the folder that holds the biopsies' folders"
             )
         known = self.known and {
             name: replace(one, path=root / one.path.relative_to(self.root))

@@ -33,7 +33,7 @@ def series_text(series: Series) -> str:
     name = series.name or "without a name"
     if series.tile is not None:
         name += f", tile {series.tile}"
-    channels = ", ".join(series.channels) or f"{sizes.get('C', 1)} channels"
+    channels = ", ".join(series.channels) or plural(sizes.get("C", 1), "channel")
     return f"{series.index}  {name}  -  {size}, {plural(planes, 'plane')}  -  {channels}"
 
 
@@ -45,7 +45,8 @@ class SeriesDialog(QDialog):
         self.setWindowTitle(f"Series of {path.name}")
         self.resize(620, 420)
         self._fields = list(fields)
-        told = QLabel(f"{path.name} holds {len(fields)} fields of view. Open which?", self)
+        views = plural(len(fields), "field of view", "fields of view")
+        told = QLabel(f"{path.name} holds {views}. Open which?", self)
         told.setWordWrap(True)
         self.list = QListWidget(self)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

@@ -159,7 +159,7 @@ class TrainWidget(Leaving):
         def done(prepared: Prepared) -> None:
             self.prepared = prepared
             self.result.setMarkdown(
-                f"**{len(prepared.fields)} fields** written to `{prepared.folder}`: "
+                f"**{plural(len(prepared.fields), 'field')}** written to `{prepared.folder}`: "
                 f"{len(prepared.learnt)} to train on. Train here, or run the command above."
             )
 

@@ -21,6 +21,7 @@ from imganalysis.correction_session import CorrectionSession
 from imganalysis.corrections import NUCLEAR
 from imganalysis.errors import CorrectionsError
 from imganalysis.preparing import prepare_stack
+from imganalysis.words import plural
 from napari_imganalysis._edit_study import begin
 from napari_imganalysis._fields import load_field
 
@@ -182,7 +183,7 @@ def export(editor: Editor, opened: Opened, folder: Path, going: Going) -> Prepar
         own.close_field(name)
     content = {
         "name": "corrected",
-        "description": f"Nuclei, trained on {len(learnt)} corrected field(s)",
+        "description": f"Nuclei, trained on {plural(len(learnt), 'corrected field')}",
         "start": "nuclei",
         "training": {
             "network": {"width": [16, 32, 64, 128], "channels": 2, "diameter_px": 22.0},
@@ -230,9 +231,9 @@ def train_network(prepared: Prepared, going: Going, threads: int = 1) -> str:
     write_onnx(trained.weights, network)
     state = "finished" if trained.finished else "stopped; 'Train network' goes on with it"
     return (
-        f"{network}: {trained.step} of {chosen.training.steps} steps, loss {trained.loss:.4f}; "
-        f"{state}. Measure it on fields that it has not seen before you use it: imganalysis "
-        f"evaluate; then: imganalysis run STUDY --out RESULTS --model {network}"
+        f"{network}: {trained.step} of {plural(chosen.training.steps, 'step')}, loss "
+        f"{trained.loss:.4f}; {state}. Measure it on fields that it has not seen before you use "
+        f"it: imganalysis evaluate; then: imganalysis run STUDY --out RESULTS --model {network}"
     )
 
 
