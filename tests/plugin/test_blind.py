@@ -241,7 +241,7 @@ def test_undo_delete_resume_and_what_goes_wrong(
     assert not view.counting
     assert "was left" in messages[-1][1]
     assert "marks" not in [layer.name for layer in viewer.layers]
-    assert "0 of 2 fields are done; seed 2003" in blind.state.text()
+    assert "0 of 2 fields done; seed 2003" in blind.state.text()
     assert blind.start_button.text() == "Go on"
     blind.start()
     assert view.field == name

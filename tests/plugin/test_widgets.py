@@ -342,7 +342,7 @@ def test_what_is_wrong_is_a_message_and_the_viewer_lives_on(
     assert "Locate images" in messages[-1][1]
     assert session.field is None
     study.locate(copy)
-    assert "none of the study's" in messages[-1][1]
+    assert "does not hold the study's 6 image files" in messages[-1][1]
     study.locate(images)
     assert session.field is not None
 
