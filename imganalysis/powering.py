@@ -282,7 +282,7 @@ def _least(
 
 def _fields_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]:
     points = plural(asked.within, "point", form="g")
-    question = f"fields for one biopsy: p = {asked.p:g} within {points} (rho {asked.rho:g})"
+    question = f"fields for one biopsy: p = {asked.p:.3g} within {points} (rho {asked.rho:.2g})"
     return [
         (question, f"{plural(cast('int', n), 'cell')} per field",
          *_least(part, "fields", "half_width_points", asked.within, at_most=True))
@@ -304,7 +304,7 @@ def _cells_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]
 
 
 def _patients_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    change = f"{100 * asked.p:g} % against {100 * asked.p_second:g} %"
+    change = f"{100 * asked.p:.3g} % against {100 * asked.p_second:.3g} %"
     words = {"paired": "patients, two weeks each", "unpaired": "patients in each of two groups"}
     return [
         (f"{words[str(design)]}: {change}, power {asked.power:g}",

@@ -197,6 +197,8 @@ AGREEMENT: dict[str, str] = {
     "no_cells": "no cell that the score would be a share of, such as none of the class",
     "too_few_fields": "fewer than three biopsies have two fields or more with cells",
     "too_few_patients": "fewer patients than a test or an estimate of their spread needs",
+    "within_counting": "patients differ no more than the counting of so few cells gives, so that "
+    "their weeks cannot be told to be alike",
     "no_matched_cells": "no cell was read by both",
     "one_class": "a reading gives every cell the same class, so that agreement is chance: kappa "
     "is 0, or cannot be had where both give the same",

@@ -241,8 +241,10 @@ def _spread(
         for _, g in deviation.groupby(biopsies["patient"], sort=False)
         if len(g) > 1
     ]
-    if len(pairs) < LEAST_PATIENTS or variance <= 0:
+    if len(pairs) < LEAST_PATIENTS:
         return sd, Statistic(reason="too_few_patients")
+    if variance <= 0:
+        return sd, Statistic(reason="within_counting")
     both = np.array(pairs)
     raw = float(np.clip((both[:, 0] * both[:, 1]).mean() / (both**2).mean(), -0.999, 0.999))
     half = 1.96 / np.sqrt(len(pairs) - 3)

@@ -208,7 +208,9 @@ def merged_contacts(touching: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFra
     covered = sums[t.ARC_SHARE].to_numpy(np.float64)
     sums[means] = sums[means].div(np.where(covered > 0, covered, np.nan), axis=0)
     sums[means] = sums[means].where(np.isfinite(sums[means]))
-    sums[t.ARC_SHARE] = covered / sums[t.LABEL].map(whole).to_numpy(np.float64)
+    around = sums[t.LABEL].map(whole).to_numpy(np.float64)
+    # A cell that others surround wholly has no ring, and no share of one.
+    sums[t.ARC_SHARE] = covered / np.where(around > 0, around, np.nan)
     return sums
 
 

@@ -58,7 +58,7 @@ def draw_power(
             )
         _wanted(one, within, f"wanted: {plural(within, 'point', form='g')}")
         row = precision.iloc[0]
-        one.set_title(f"One biopsy: p = {row['p']:g}, rho = {row['rho']:.2g}")
+        one.set_title(f"One biopsy: p = {row['p']:.3g}, rho = {row['rho']:.2g}")
         one.set_xlabel("fields")
         one.set_ylabel("half width of the 95 % interval (points)")
         one.set_ylim(bottom=0)
@@ -83,7 +83,7 @@ def draw_power(
             row = mine.iloc[0]
             kind = "two weeks of the same patients" if design == "paired" else "two groups"
             panel.set_title(
-                f"{kind}: {100 * row['p_first']:g} % against {100 * row['p_second']:g} %"
+                f"{kind}: {100 * row['p_first']:.3g} % against {100 * row['p_second']:.3g} %"
             )
             panel.set_xlabel("patients" if design == "paired" else "patients in each group")
             panel.set_ylabel("power")
@@ -170,7 +170,7 @@ def print_power(
     for design, part in patients.groupby("design", sort=False):
         r = part.iloc[0]
         what = "Two weeks of the same patients" if design == "paired" else "Two groups of patients"
-        title = f"{what}, {100 * r['p_first']:g} % against {100 * r['p_second']:g} %: " + (
+        title = f"{what}, {100 * r['p_first']:.3g} % against {100 * r['p_second']:.3g} %: " + (
             "power" if r["p_first"] != r["p_second"] else "false positives"
         )
         wide = part.pivot(index="patients", columns="fields", values="power")

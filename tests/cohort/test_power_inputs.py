@@ -142,3 +142,9 @@ def test_answers_are_the_least_that_lasts():
     rows = answer(hard, assumptions).answers
     assert rows["needed"].isna().sum() >= 2
     assert rows["note"].str.contains("not reached with 8").sum() == 2
+
+
+def test_patients_who_differ_no_more_than_counting_gives_are_said_to():
+    found = estimate_inputs(cohort(patients=6, sd=0.0, cells=30, seed=1), "af")
+    assert found.patient_sd.value == 0.0 < found.patient_sd.hi
+    assert found.correlation.reason == "within_counting"

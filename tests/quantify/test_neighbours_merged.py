@@ -53,3 +53,10 @@ def test_a_broken_pixel_makes_the_mean_unknown() -> None:
     seen = rows((1, 3, 1.0, 0.5, np.nan), (2, 3, 3.0, 0.5, 10.0))
     found = merged_contacts(seen, objects({1: 1, 2: 1, 3: 3}))
     assert np.isnan(found[ARC].iloc[0])
+
+
+def test_a_cell_without_a_ring_has_no_share_of_it() -> None:
+    seen = rows((1, 3, 1.0, 0.0, np.nan), (2, 3, 3.0, 0.0, np.nan), (3, 1, 1.0, 0.5, 2.0))
+    found = merged_contacts(seen, objects({1: 1, 2: 1, 3: 3}, a1=0.0, a2=0.0))
+    assert np.isnan(found[t.ARC_SHARE].iloc[0])
+    assert found[t.ARC_SHARE].iloc[1] == pytest.approx(0.5)
