@@ -59,21 +59,10 @@ def agree(
 
     Readers are compared with each other first: ours is judged by how far they differ.
     """
-    from imganalysis.agreeing import (
-        agree_on_biopsies,
-        agree_on_cells,
-        check_folder,
-        is_of_cells,
-        write_biopsy_agreement,
-        write_cell_agreement,
-    )
-    from imganalysis.cohort.matching import DISTANCE_UM
-    from imganalysis.report.agreement_text import print_biopsy_agreement, print_cell_agreement
-    from imganalysis.report.terminal import Progress
+    from imganalysis.agreeing import check_folder, is_of_cells
 
     if not 0.5 <= confidence < 1:
         raise SettingsError(f"--confidence lies from 0.5 to below 1, got {confidence}")
-    level = f"{100 * confidence:g} %"
     if out is not None:
         check_folder(out, [ours, *theirs], overwrite=overwrite)
     if is_of_cells(theirs):
@@ -82,36 +71,68 @@ def agree(
                 "--ours-column, --theirs-column and --unit are for tables of biopsies; "
                 "these are of cells"
             )
-        with Progress() as progress:
-            cells = agree_on_cells(
-                ours,
-                theirs,
-                distance_um=DISTANCE_UM if distance is None else distance,
-                same=_classes(same or []),
-                confidence=confidence,
-                progress=progress,
-            )
-        print_cell_agreement(cells.agreement, cells.per_class, cells.confusions, cells.notes, level)
-        if out is not None:
-            write_cell_agreement(out, cells)
+        _agree_on_cells(ours, theirs, out, distance, same or [], confidence)
     else:
         if same or distance is not None:
             raise SettingsError(
                 "--same and --distance are for tables of cells; these are of biopsies"
             )
-        biopsies = agree_on_biopsies(
-            ours,
-            theirs,
-            column=ours_column,
-            their_column=theirs_column,
-            unit=unit,
-            confidence=confidence,
-        )
-        print_biopsy_agreement(biopsies.agreement, biopsies.notes, level)
-        if out is not None:
-            write_biopsy_agreement(out, biopsies, level)
+        _agree_on_biopsies(ours, theirs, out, ours_column, theirs_column, unit, confidence)
     if out is not None:
         typer.echo(f"Written: {out}")
+
+
+def _agree_on_cells(
+    ours: Path,
+    theirs: list[Path],
+    out: Path | None,
+    distance: float | None,
+    same: list[str],
+    confidence: float,
+) -> None:
+    from imganalysis.agreeing import agree_on_cells, write_cell_agreement
+    from imganalysis.cohort.matching import DISTANCE_UM
+    from imganalysis.report.agreement_text import print_cell_agreement
+    from imganalysis.report.terminal import Progress
+
+    with Progress() as progress:
+        found = agree_on_cells(
+            ours,
+            theirs,
+            distance_um=DISTANCE_UM if distance is None else distance,
+            same=_classes(same),
+            confidence=confidence,
+            progress=progress,
+        )
+    print_cell_agreement(
+        found.agreement, found.per_class, found.confusions, found.notes, _level(confidence)
+    )
+    if out is not None:
+        write_cell_agreement(out, found)
+
+
+def _agree_on_biopsies(
+    ours: Path,
+    theirs: list[Path],
+    out: Path | None,
+    column: str | None,
+    their_column: str | None,
+    unit: str | None,
+    confidence: float,
+) -> None:
+    from imganalysis.agreeing import agree_on_biopsies, write_biopsy_agreement
+    from imganalysis.report.agreement_text import print_biopsy_agreement
+
+    found = agree_on_biopsies(
+        ours, theirs, column=column, their_column=their_column, unit=unit, confidence=confidence
+    )
+    print_biopsy_agreement(found.agreement, found.notes, _level(confidence))
+    if out is not None:
+        write_biopsy_agreement(out, found, _level(confidence))
+
+
+def _level(confidence: float) -> str:
+    return f"{100 * confidence:g} %"
 
 
 def _classes(pairs: list[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from imganalysis.reading import read_field
 from imganalysis.results import labels_path, mask_path, overlay_path, quality_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imganalysis.engine import Stop
     from imganalysis.panel import Panel
     from imganalysis.prepare.calibration import Calibration
+    from imganalysis.records import FieldResult, Task
     from imganalysis.settings import Settings
     from imganalysis.study import Field
 
@@ -42,6 +43,34 @@ class Picture:
     calibration: Calibration | None = None
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     flags: tuple[str, ...] = ()
+
+
+def field_pictures(
+    folder: Path,
+    tasks: Sequence[Task],
+    results: Sequence[FieldResult],
+    cells: Mapping[str, pd.DataFrame],
+) -> list[Picture]:
+    """Take what is drawn of a study: every field with a table of cells.
+
+    Parameters
+    ----------
+    folder
+        Of the results.
+    tasks, results
+        Of all fields.
+    cells
+        Field -> one row per object, with calls and classes.
+    """
+    by_name = {r.field.name: r for r in results}
+    return [
+        Picture(
+            task.field, task.panel, task.settings, folder, cells[task.field.name],
+            task.calibration, by_name[task.field.name].facts, by_name[task.field.name].flags,
+        )
+        for task in tasks
+        if task.field.name in cells
+    ]  # fmt: skip
 
 
 def draw_fields(

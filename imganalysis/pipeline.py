@@ -8,7 +8,7 @@ calls, classifies and summarises; it touches no pixel. `run_study` is both, and 
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.gating import flag_gates
 from imganalysis.given import check_run, scopes_of
 from imganalysis.io import file_hash
-from imganalysis.pictures import Picture, draw_fields
+from imganalysis.pictures import draw_fields, field_pictures
 from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.learned import Learned
     from imganalysis.engine import Stop
+    from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Study
 
 
@@ -297,23 +298,12 @@ def run_study(
         corrections_file=corrections_file,
         overwrite=overwrite,
     )
-    corrections = given.corrections
     started = now()
-    inputs = inputs_of(study, settings)
-    with result_folder(out, overwrite=overwrite, inputs=inputs) as folder:
-        fields = [f for f in study.fields if not f.problem]
-        found = calibrate_study(
+    with result_folder(out, overwrite=overwrite, inputs=inputs_of(study, settings)) as folder:
+        calibrations = calibrate_study(
             study, settings, given.calibrations, workers=workers, progress=say, stop=stop
         )
-        by_scope = {calibration.scope: calibration for calibration in found}
-        threads = threads_each(workers, len(fields))
-        tasks = [
-            Task(
-                f, study.panels[f.panel], settings, folder, threads, by_scope[scope_of(f)],
-                correcting.edits_of(corrections, f.name),
-            )
-            for f in fields
-        ]  # fmt: skip
+        tasks = _field_tasks(study, settings, folder, workers, calibrations, given.corrections)
         results = run_tasks(
             analyse_field,
             tasks,
@@ -323,50 +313,77 @@ def run_study(
             stop=stop,
         )
         results = flag_focus(results)
-        result = analyse_study(study, results, settings, given.gates, given.classifier, corrections)
-        check_stop(stop)
-        write_tables(
-            folder,
-            biopsies=result.biopsies,
-            fields=result.fields,
-            exclusions=result.exclusions,
-            ratios=result.ratios,
-            space=result.space if settings.space.table else None,
-            cells=result.cells,
-            cells_csv=settings.output.cells_csv,
+        result = analyse_study(
+            study, results, settings, given.gates, given.classifier, given.corrections
         )
-        correcting.write_table(folder, corrections, result.corrections)
-        write_gates(folder / GATES_NAME, result.gates)
-        write_calibrations(folder / CALIBRATION_NAME, found)
-        by_name = {r.field.name: r for r in results}
+        check_stop(stop)
+        _write_result(folder, result, settings)
+        correcting.write_table(folder, given.corrections, result.corrections)
+        write_calibrations(folder / CALIBRATION_NAME, calibrations)
         undrawn = draw_fields(
-            [
-                Picture(
-                    task.field, task.panel, settings, folder, cells, task.calibration,
-                    by_name[task.field.name].facts, by_name[task.field.name].flags,
-                )
-                for task in tasks
-                if (cells := result.cells.get(task.field.name)) is not None
-            ],
+            field_pictures(folder, tasks, results, result.cells),
             workers=workers,
             progress=lambda done, total: say("Pictures", done, total),
             stop=stop,
-        )  # fmt: skip
+        )
         write_json(
             folder / RUN,
             {
                 **run_record(study.panels, settings, started),
                 "study": {"root": str(study.root), "from": study.source},
                 **given.facts,
-                "calibrations": {"; ".join(c.scope): c.fingerprint for c in found},
-                "inputs": {r.field.name: r.facts.get("sha256") for r in results},
-                "annotations": {
-                    r.field.name: r.facts["annotations_sha256"]
-                    for r in results
-                    if "annotations_sha256" in r.facts
-                },
-                "errors": {r.field.name: r.trace for r in results if r.trace},
+                "calibrations": {"; ".join(c.scope): c.fingerprint for c in calibrations},
+                **_facts_of(results),
                 "overlays_not_drawn": undrawn,
             },
         )
     return result
+
+
+def _field_tasks(
+    study: Study,
+    settings: Settings,
+    folder: Path,
+    workers: int | None,
+    calibrations: Sequence[Calibration],
+    corrections: correcting.Corrections | None,
+) -> list[Task]:
+    """Make one task per field that can be read."""
+    fields = [f for f in study.fields if not f.problem]
+    by_scope = {calibration.scope: calibration for calibration in calibrations}
+    threads = threads_each(workers, len(fields))
+    return [
+        Task(
+            f, study.panels[f.panel], settings, folder, threads, by_scope[scope_of(f)],
+            correcting.edits_of(corrections, f.name),
+        )
+        for f in fields
+    ]  # fmt: skip
+
+
+def _write_result(folder: Path, result: StudyResult, settings: Settings) -> None:
+    """Write the tables and the gates."""
+    write_tables(
+        folder,
+        biopsies=result.biopsies,
+        fields=result.fields,
+        exclusions=result.exclusions,
+        ratios=result.ratios,
+        space=result.space if settings.space.table else None,
+        cells=result.cells,
+        cells_csv=settings.output.cells_csv,
+    )
+    write_gates(folder / GATES_NAME, result.gates)
+
+
+def _facts_of(results: Sequence[FieldResult]) -> dict[str, dict[str, Any]]:
+    """Say what run.json holds of each field."""
+    return {
+        "inputs": {r.field.name: r.facts.get("sha256") for r in results},
+        "annotations": {
+            r.field.name: r.facts["annotations_sha256"]
+            for r in results
+            if "annotations_sha256" in r.facts
+        },
+        "errors": {r.field.name: r.trace for r in results if r.trace},
+    }

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.learned import Learned
     from imganalysis.corrections import Edit
+    from imganalysis.death import Merged
     from imganalysis.panel import Panel
     from imganalysis.quantify.summary import Counts
     from imganalysis.quantify.window import FieldSpace
@@ -156,30 +157,16 @@ def judge(
     )
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
     sample = set(names)
-    for name, given in (corrected or {}).items():
-        if name in sample:
-            own = merged.objects.get(name, number_cells(objects[name], ()))
-            merged.objects[name], merged.cells[name] = give_classes(
-                own, merged.cells.get(name, own), given
-            )
+    _give_corrected(merged, objects, {n: e for n, e in (corrected or {}).items() if n in sample})
     parts, unmerged = [], []
     for name, panel in panels.items():
-        mine = of_panel[name]
-        if not mine.empty:
-            every = number_cells(pieces.pop(name), ())
-            found = _with_fields(every, merged.cells)
-            part, regions = _judge_panel(
-                found, mine, panel, used, grids, spaces or {}, merged.contacts, settings, classifier
-            )
+        if not of_panel[name].empty:
+            part, alone = _judge_panel(
+                number_cells(pieces.pop(name), ()), of_panel[name], panel, used, grids,
+                spaces or {}, merged, contacts or {}, settings, classifier,
+            )  # fmt: skip
             parts.append(part)
-            if len(every) > len(found):
-                alone, result, _ = _classified(
-                    _with_fields(every, merged.objects), panel, used, regions, contacts or {},
-                    settings, classifier,
-                )  # fmt: skip
-                unmerged.append(counted_part(alone, result, mine, panel, used, {}, settings))
-            else:
-                unmerged.append(part)
+            unmerged.append(alone)
     cells = [part.cells for part in parts]
     controlled = [table for name, table in objects.items() if name not in sample]
     tables: dict[str, pd.DataFrame] = {}
@@ -220,21 +207,37 @@ def _without_remarks(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=[GIVEN, NOTE]) if GIVEN in table.columns else table
 
 
+def _give_corrected(
+    merged: Merged,
+    objects: Mapping[str, pd.DataFrame],
+    corrected: Mapping[str, Mapping[int, Edit]],
+) -> None:
+    """Give the classes that a person gave, to cells and to the objects that they are made of."""
+    for name, given in corrected.items():
+        own = merged.objects.get(name, number_cells(objects[name], ()))
+        merged.objects[name], merged.cells[name] = give_classes(
+            own, merged.cells.get(name, own), given
+        )
+
+
 def _judge_panel(
-    cells: pd.DataFrame,
+    objects: pd.DataFrame,
     fields: pd.DataFrame,
     panel: Panel,
     gates: Sequence[Gate],
     grids: Mapping[str, NDArray[Any]],
     spaces: Mapping[str, FieldSpace],
+    merged: Merged,
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
     classifier: Learned | None,
-) -> tuple[Part, dict[str, NDArray[np.bool_]]]:
+) -> tuple[Part, Part]:
+    """Judge the cells of one panel; gives them, and the same with every fragment for a cell."""
     own = {name: grids[name] for name in fields[t.FIELD]}
     drawn = outlined({name: spaces.get(name) for name in own})
+    cells = _with_fields(objects, merged.cells)
     table, result, regions = _classified(
-        cells, panel, gates, own | drawn, contacts, settings, classifier
+        cells, panel, gates, own | drawn, merged.contacts, settings, classifier
     )
     margin = settings.space.margin_um
     region_mm2 = {
@@ -242,7 +245,13 @@ def _judge_panel(
         for name, mask in regions.items()
     }
     table = with_regions(table, regions, spaces, margin)
-    return counted_part(table, result, fields, panel, gates, region_mm2, settings), regions
+    part = counted_part(table, result, fields, panel, gates, region_mm2, settings)
+    if len(objects) == len(cells):
+        return part, part
+    alone, result, _ = _classified(
+        _with_fields(objects, merged.objects), panel, gates, regions, contacts, settings, classifier
+    )
+    return part, counted_part(alone, result, fields, panel, gates, {}, settings)
 
 
 def counted_part(
