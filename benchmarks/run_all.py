@@ -30,6 +30,15 @@ def benchmarks() -> list[Path]:
     )
 
 
+def reason_to_skip(path: Path) -> str:
+    """Say why a benchmark cannot be run here; empty where it can."""
+    if not path.stem.startswith("plugin") or not sys.platform.startswith("linux"):
+        return ""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return ""
+    return "no screen: run it under xvfb-run, as make bench does where it is installed"
+
+
 def processor() -> str:
     """Model of the processor."""
     facts = Path("/proc/cpuinfo")
@@ -93,6 +102,10 @@ def main() -> int:
     ]
     failed = []
     for path in benchmarks():
+        if reason := reason_to_skip(path):
+            print(f"{path.stem}: skipped, {reason}")
+            parts.append(f"## {path.stem}\n\nNot run: {reason}.\n")
+            continue
         try:
             parts.append(run_one(path, quick=options.quick))
         except subprocess.SubprocessError as error:
