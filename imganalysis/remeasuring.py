@@ -277,13 +277,14 @@ class LiveField:
         size = int(labels.max(initial=0)) + 1
         ids = present(labels)
         kept = ids[~np.isin(ids, edged) & (ids < len(self._step))]
-        box = around(edged, (labels,), margin)
-        part = None if box is None else labels[slices(box)]
-        if part is not None and box is not None and not part.all():
-            parts = edge_parts(self._smooth[slices(box)], part, self._flat)
+        mine = edged[np.isin(edged, ids)]
+        box = around(mine, (labels,), margin)
+        if box is None:  # one that stood alone is gone
+            parts = self._step, self._slope
+        elif not labels[slices(box)].all():
+            parts = edge_parts(self._smooth[slices(box)], labels[slices(box)], self._flat)
         else:
             parts = edge_parts(self._smooth, labels, self._flat)
-        mine = edged[np.isin(edged, ids)]
         found = []
         for old, new in zip((self._step, self._slope), parts, strict=True):
             values = np.full(size, np.nan)

@@ -220,3 +220,22 @@ def test_the_window_holds_every_nucleus_that_changes_whole() -> None:
     assert named.tolist() == [3, 9]
     assert box == ((5, 10), (5, 30))
     assert touched(old, old.copy()) is None
+
+
+def test_a_nucleus_that_stands_alone_is_taken_away_without_a_look_at_the_field(
+    joint: SimulatedField, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, wanted = load_panel("joint"), Settings()
+    far = joint.labels.copy()
+    far[:, 50:] = 0
+    alone, last = far.copy(), int(joint.labels.max()) + 1
+    alone[120:136, 130:146] = last
+    live = LiveField(joint.stack, panel, wanted, alone)
+
+    def looked(*_: Any) -> Any:
+        raise AssertionError("no edge of a nucleus that is left has changed")
+
+    monkeypatch.setattr("imganalysis.remeasuring.edge_parts", looked)
+    live.update(far)
+    monkeypatch.undo()
+    assert_same(live.now, measure_stack(joint.stack, panel, wanted, nuclei=far))
