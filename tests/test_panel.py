@@ -84,6 +84,17 @@ def test_examples_load():
         assert load_panel(path).phenotypes
 
 
+def test_classes_can_be_seen_on_the_dark():
+    """Outlines lie on fluorescence: a colour has twice the light of black, as WCAG counts it."""
+    examples = sorted((ROOT / "examples" / "panels").glob("*.yaml"))
+    for panel in [load_panel(name) for name in (*builtin_panels(), *examples)]:
+        for row in panel.phenotypes:
+            rgb = np.array([int(row.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+            linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+            light = float(linear @ [0.2126, 0.7152, 0.0722])
+            assert (light + 0.05) / 0.05 >= 2, f"{panel.name}: {row.name}"
+
+
 def test_a_file_goes_before_a_builtin_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written(tmp_path).rename("joint")

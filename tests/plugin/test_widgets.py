@@ -81,6 +81,7 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
     assert study.where.text() == "Nothing opened"
     study.open(copy)
     assert study.where.text().startswith("Results")
+    assert not study.tree.isColumnHidden(1)
     fields = read_csv(copy / "fields.csv")
     assert [item.data(0, Qt.ItemDataRole.UserRole).name for item in lines(study.tree)] == list(
         fields["field"]
@@ -162,6 +163,27 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
         "error", f"{copy / 'review.json'}: cannot be written (Permission denied)",
     )  # fmt: skip
     assert study.seen.isChecked(), "the mark stands as it is in the folder"
+
+
+def test_a_panel_without_an_endpoint_has_no_empty_column_or_heading(
+    add: Add, session: Any, copy: Path
+) -> None:
+    record = json.loads((copy / "run.json").read_text())
+    for panel in record["panels"].values():
+        for fraction in panel["fractions"]:
+            fraction["endpoint"] = False
+    (copy / "run.json").write_text(json.dumps(record))
+    for name in ("fields", "biopsies"):
+        table = read_csv(copy / f"{name}.csv", keep_default_na=False)
+        if "role" in table:
+            table = table[table["role"] == "sample"]
+            table = table[table["status"] == "analysed"]
+        table.to_csv(copy / f"{name}.csv", index=False)
+    study, gates = add("Study"), add("Gates")
+    study.open(copy)
+    assert study.tree.topLevelItemCount() and study.tree.isColumnHidden(1)
+    session.open_field(session.order[0])
+    assert "The endpoint in the batch" not in [one[0] for one in gates._groups()]
 
 
 def test_cells_are_shown_linked_and_switched(

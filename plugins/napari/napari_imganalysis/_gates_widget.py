@@ -341,8 +341,8 @@ class GatesWidget(QWidget):
             return []
         biopsy = field.where.biopsy if field is not None else ""
         mine = model.numbers(biopsy)
-        groups = [(f"{biopsy}{IN_VIEW}", mine)] if mine else []
-        return [*groups, ("The endpoint in the batch", model.endpoints())]
+        groups = [(f"{biopsy}{IN_VIEW}", mine), ("The endpoint in the batch", model.endpoints())]
+        return [one for one in groups if one[1]]  # a panel may name no endpoint
 
     # Saving
 

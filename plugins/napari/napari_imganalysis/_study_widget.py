@@ -200,6 +200,8 @@ class StudyWidget(QWidget):
                 parent.addChild(_item(child, row.name))
             self.tree.addTopLevelItem(parent)
         self.tree.expandAll()
+        told = any(one.text(1) for one in _items(self.tree))
+        self.tree.setColumnHidden(1, not told)  # of a panel without an endpoint it is empty
         for column in range(len(COLUMNS)):
             self.tree.resizeColumnToContents(column)
         self.tree.setColumnWidth(1, min(self.tree.columnWidth(1), WIDEST))
