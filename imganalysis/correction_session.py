@@ -110,10 +110,13 @@ class CorrectionSession(CorrectionState):
         """Take away the outline of a region."""
         return self._region(name, REMOVE, region, polygon, why)
 
-    def review(self, name: str, state: str, *, note: str = "") -> Edit:
-        """Say that a field was reviewed, is to be looked at, or is open again."""
+    def review(self, name: str, state: str, *, note: str = "", cells: str = "") -> Edit:
+        """Say that a field was reviewed, is to be looked at, or is open again.
+
+        `cells` is the SHA-256 of the table of cells that was looked at, where there is one.
+        """
         old, old_note = self.review_state(name)
-        after = {"state": state, "note": note}
+        after = {"state": state, "note": note} | ({"cells": cells} if cells else {})
         return self._keep(name, REVIEW, {}, {"state": old, "note": old_note}, after, note)
 
     def undo(self, name: str | None = None) -> Edit | None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from napari_imganalysis._describe import study_text
+from napari_imganalysis._editing import editor_of, review, reviews_of
 from napari_imganalysis._fields import load_field
 from napari_imganalysis._reader import get_reader, read_layers, read_results, read_table
 from napari_imganalysis._results import open_any, open_results, open_unanalysed
-from napari_imganalysis._review import CHANGED, REVIEWED, Reviews
+from napari_imganalysis._review import CHANGED, REVIEWED, TO_LOOK_AT, Reviews, cells_hash
+from napari_imganalysis._session import Session
 from napari_imganalysis._study_rows import ANY, FLAGGED, filtered, flags_in, rows_of
 
 from imganalysis import __version__
-from imganalysis.errors import OutputError, StudyError, TableError, UnreadableImageError
+from imganalysis import corrections as c
+from imganalysis.corrections import read_log
+from imganalysis.errors import OutputError, StudyError, UnreadableImageError
 from imganalysis.io import read_labels, write_labels
 from imganalysis.stack import PixelSize
 
@@ -194,33 +200,80 @@ def test_a_table_of_cells_that_is_wrong_is_told_and_the_picture_shown(
     assert any(str(path) in note for note in field.notes)
 
 
-def test_marks_of_review_are_kept_and_know_what_was_looked_at(copy: Path) -> None:
-    name = open_results(copy).names[0]
-    marks = Reviews(copy)
-    assert marks.state(name) == ""
-    marks.set(name, True)
-    assert Reviews(copy).state(name) == REVIEWED
-    path = copy / "cells" / f"{name}.parquet"
-    pd.read_parquet(path).assign(phenotype="other").to_parquet(path)
-    assert Reviews(copy).state(name) == CHANGED
-    marks.set(name, False)
-    assert Reviews(copy).state(name) == ""
-    (copy / "review.json").write_text("[", encoding="utf-8")
-    with pytest.raises(TableError, match=r"review\.json.*move it away"):
-        Reviews(copy)
-
-
-def test_a_mark_that_cannot_be_written_is_an_error_and_no_mark(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_log_says_what_was_reviewed_and_knows_the_table_that_was_looked_at(
+    study: tuple[Path, Path],
 ) -> None:
+    root, out = study
+    session = Session()
+    opened = session.open(out)
+    name, other = opened.names[0], opened.names[-1]
+    assert reviews_of(session).state(name) == ""
+    session.open_field(name)
+    heard: list[str] = []
+    session.reviewed.connect(heard.append)
+    review(session, c.REVIEWED)
+    assert reviews_of(session).state(name) == REVIEWED and heard == [name]
+    (line,) = read_log(root / "corrections.jsonl").edits
+    assert (line.kind, line.field, line.after["state"]) == (c.REVIEW, name, "reviewed")
+    path = out / "cells" / f"{name}.parquet"
+    pd.read_parquet(path).assign(phenotype="other").to_parquet(path)
+    assert reviews_of(session).state(name) == CHANGED
+    assert reviews_of(session).state(other) == ""
+
+    # The editor writes and reads the same, and an undo of it is one here.
+    editor = editor_of(session)
+    editor.set_user("anna")
+    editor.review(c.TO_LOOK_AT, "blur")
+    assert reviews_of(session).state(name) == TO_LOOK_AT
+    (row,) = (one for biopsy in rows_of(opened, reviews_of(session)) for one in biopsy.children
+              if one.name == name)  # fmt: skip
+    told = study_text(row, opened, reviews_of(session))
+    assert "To look at, says anna" in told and "UTC: blur" in told
+    editor.undo()
+    assert reviews_of(session).state(name) == CHANGED and heard == [name] * 3
+    review(session, c.OPEN)
+    assert reviews_of(session).state(name) == "" and reviews_of(session).mark_of(name) is None
+    assert len(read_log(root / "corrections.jsonl").edits) == 4
+
+
+def test_marks_of_earlier_versions_hold_until_the_log_says_something(
+    study: tuple[Path, Path],
+) -> None:
+    out = study[1]
+    session = Session()
+    opened = session.open(out)
+    name, other = opened.names[0], opened.names[-1]
+    old = {
+        one: {"user": "bert", "time": "2026-01-02T03:04:05+00:00", "cells": seen}
+        for one, seen in ((name, cells_hash(out, name)), (other, "of another table"))
+    }
+    (out / "review.json").write_text(json.dumps({"fields": old}), encoding="utf-8")
+    marks = reviews_of(session)
+    assert (marks.state(name), marks.state(other)) == (REVIEWED, CHANGED)
+    assert marks.mark_of(name).user == "bert"  # type: ignore[union-attr]
+    session.open_field(name)
+    review(session, c.OPEN)
+    assert (reviews_of(session).state(name), reviews_of(session).state(other)) == ("", CHANGED)
+    assert json.loads((out / "review.json").read_text())["fields"] == old, "it is read, not written"
+    (out / "review.json").write_text("[", encoding="utf-8")
+    assert re.search(r"review\.json.*move it away", reviews_of(session).problem)
+
+
+def test_a_review_that_cannot_be_written_is_an_error_and_no_state(
+    study: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session()
+    session.open(study[1])
+    name = session.order[0]
+    session.open_field(name)
+
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("imganalysis.tables.tempfile.mkstemp", refuse)
-    marks = Reviews(copy)
-    with pytest.raises(OutputError, match=r"review\.json: cannot be written"):
-        marks.set("a", True)
-    assert marks.mark_of("a") is None
+    monkeypatch.setattr("imganalysis.corrections._log.os.open", refuse)
+    with pytest.raises(OutputError, match=r"corrections\.jsonl"):
+        review(session, c.REVIEWED)
+    assert reviews_of(session).mark_of(name) is None
 
 
 def test_files_of_results_are_layers(results: Path) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import binary_dilation
 
+from imganalysis.corrections import read_log
 from imganalysis.errors import UnreadableImageError
 from imganalysis.io import write_stack
 from imganalysis.panel import load_panel
@@ -33,6 +34,11 @@ pytestmark = pytest.mark.usefixtures("screen")
 @pytest.fixture
 def copy(results: Path, tmp_path: Path) -> Path:
     return shutil.copytree(results, tmp_path / "results")
+
+
+@pytest.fixture
+def folders(study: tuple[Path, Path]) -> tuple[Path, Path]:
+    return study
 
 
 def lines(tree: Any) -> list[Any]:
@@ -72,11 +78,13 @@ def mouse(viewer: Any, position: tuple[float, ...], kind: str = "click") -> None
 
 
 def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
-    viewer: Any, add: Add, session: Any, copy: Path, qtbot: Any, messages: list[tuple[str, str]]
-) -> None:
+    viewer: Any, add: Add, session: Any, folders: tuple[Path, Path], qtbot: Any,
+    messages: list[tuple[str, str]],
+) -> None:  # fmt: skip
     from napari_imganalysis._versions import scale_bar_of
     from qtpy.QtCore import Qt
 
+    copy = folders[1]
     study = add("Study")
     assert study.where.text() == "Nothing opened"
     study.open(copy)
@@ -144,9 +152,11 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
     assert f"of {row['n_tumour']} cells" in told
     assert "fields_failed: some fields of the biopsy could not be analysed" in told
 
-    # Review: kept in the folder, filtered by; a read-only folder is a message.
+    # Review: kept in the log of corrections, filtered by; where it cannot be written: a message.
+    root, _ = folders
     study.seen.click()
-    assert session.field.name in json.loads((copy / "review.json").read_text())["fields"]
+    (said,) = read_log(root / "corrections.jsonl").edits
+    assert (said.field, said.after["state"]) == (session.field.name, "reviewed")
     study.review.setCurrentIndex(2)
     assert [item.data(0, Qt.ItemDataRole.UserRole).name for item in lines(study.tree)] == [
         session.field.name
@@ -157,12 +167,20 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        patch.setattr("imganalysis.tables.tempfile.mkstemp", refuse)
+        patch.setattr("imganalysis.corrections._log.os.open", refuse)
         study.seen.click()
-    assert messages[-1] == (
-        "error", f"{copy / 'review.json'}: cannot be written (Permission denied)",
-    )  # fmt: skip
-    assert study.seen.isChecked(), "the mark stands as it is in the folder"
+    assert messages[-1][0] == "error" and "corrections.jsonl" in messages[-1][1]
+    assert study.seen.isChecked(), "the mark stands as it is in the log"
+
+    # The Corrections widget shows the same state, and sets it.
+    widget = add("Corrections")
+    assert [button.isChecked() for button in widget.reviews] == [True, False, False]
+    widget.user.setText("anna")
+    widget.reviews[1].click()
+    assert not study.seen.isChecked()
+    assert [i.text(3) for i in lines(study.tree) if i.text(3)] == ["!"]
+    study.seen.click()
+    assert [button.isChecked() for button in widget.reviews] == [True, False, False]
 
 
 def test_a_panel_without_an_endpoint_has_no_empty_column_or_heading(

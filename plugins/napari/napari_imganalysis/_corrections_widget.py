@@ -19,8 +19,7 @@ from napari_imganalysis._corrections_form import LABELS, CorrectionsForm
 from napari_imganalysis._drawing import HOW, LINE, POINTS, POLYGON, Drawn, Pen, show_regions
 from napari_imganalysis._edit_keys import CLASS_KEY, DELETE_KEY, REDO_KEY, UNDO_KEY, Keys
 from napari_imganalysis._edit_rows import rows_of
-from napari_imganalysis._editing import editor_of
-from napari_imganalysis._review import Reviews
+from napari_imganalysis._editing import editor_of, reviews_of
 from napari_imganalysis._view import NUCLEI
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ class CorrectionsWidget(CorrectionsForm):
         able = bool(name) and core is not None
         self.undo.setEnabled(able and core.next_undo(name) is not None)  # type: ignore[union-attr]
         self.redo.setEnabled(able and core.next_redo(name) is not None)  # type: ignore[union-attr]
-        state = core.review_state(name)[0] if able and core is not None else ""
+        state = reviews_of(self._session).said(name) if able else ""
         for button, own in zip(self.reviews, (REVIEWED, TO_LOOK_AT, OPEN), strict=True):
             button.setChecked(state == own)
         self._tell_state()
@@ -200,11 +199,7 @@ class CorrectionsWidget(CorrectionsForm):
 
     def _reviewing(self, state: str) -> Callable[[], None]:
         def mark() -> None:
-            name, opened = self._editor.name, self._session.opened
-            if self._act(lambda: self._editor.review(state, self.reason())) and opened is not None:
-                with told(self._session):
-                    Reviews(opened.folder).set(name, state == REVIEWED)
-                    self._session.reviewed.emit(name)
+            self._act(lambda: self._editor.review(state, self.reason()))
             self._refresh()
 
         return mark

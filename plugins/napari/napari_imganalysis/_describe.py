@@ -11,6 +11,7 @@ from imganalysis import tables as t
 from imganalysis.classify.gates import select_gate
 from imganalysis.words import EXCLUSIONS, plural
 from napari_imganalysis._colours import class_names, legend_of
+from napari_imganalysis._review import CHANGED, TO_LOOK_AT
 from napari_imganalysis._study_rows import explained
 
 if TYPE_CHECKING:
@@ -104,8 +105,11 @@ def _field_lines(row: Row, opened: Opened, reviews: Reviews) -> list[str]:
         lines.append(escape(message))
     mark = reviews.mark_of(row.name)
     if mark is not None:
-        changed = "; its cells were computed anew since" if row.review == "changed since" else ""
-        lines.append(f"Reviewed by {escape(mark.user)}, {escape(mark.time)}{changed}")
+        changed = "; its cells were computed anew since" if row.review == CHANGED else ""
+        what = "To look at, says" if row.review == TO_LOOK_AT else "Reviewed by"
+        when = mark.time[:16].replace("T", " ")
+        note = f": {escape(mark.note)}" if mark.note else ""
+        lines.append(f"{what} {escape(mark.user)}, {escape(when)} UTC{changed}{note}")
     return lines
 
 

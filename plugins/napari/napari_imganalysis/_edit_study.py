@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imganalysis import results as r
 from imganalysis import tables as t
 from imganalysis.annotations import attach_annotations
+from imganalysis.correction_session import CorrectionSession
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.io import read_labels
 from imganalysis.study import MANIFEST, Study
@@ -61,6 +62,20 @@ def study_of(opened: Opened) -> Study:
             field = replace(field, problem=problem, problem_text=str(row.get("message") or ""))
         fields.append(replace(field, annotations=path))
     return attach_annotations(Study(opened.root, tuple(fields), dict(opened.panels)))
+
+
+def core_of(opened: Opened, log: Path | None = None) -> CorrectionSession:
+    """Open the log of the study that a folder of results is of.
+
+    Raises
+    ------
+    CorrectionsError
+        It is damaged, or of a later version.
+    """
+    return CorrectionSession(
+        study_of(opened), log, results=opened.folder,
+        annotation_unit=opened.settings.space.annotation_unit,
+    )  # fmt: skip
 
 
 def _manifest_outlines(root: Path) -> dict[tuple[str, str], Path]:

@@ -14,8 +14,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.corrections import REVIEW
 from imganalysis.errors import CorrectionsError
+from napari_imganalysis._edit_study import core_of
 from napari_imganalysis._following import Following
+from napari_imganalysis._review import Reviews, cells_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +35,42 @@ def editor_of(session: Session) -> Editor:
     if session not in _EDITORS:
         _EDITORS[session] = Editor(session)
     return _EDITORS[session]
+
+
+def reviews_of(session: Session) -> Reviews:
+    """Review states of the fields of what is opened.
+
+    Raises
+    ------
+    CorrectionsError
+        The log is damaged, or of a later version.
+    """
+    opened = session.opened
+    if opened is None or opened.folder is None:
+        return Reviews(None)
+    # An editor would draw edits that wait, which is the Corrections widget's to ask for.
+    editor = _EDITORS.get(session)
+    core = core_of(opened) if editor is None else editor.core
+    return Reviews(opened.folder, () if core is None else core.log.edits)
+
+
+def review(session: Session, state: str, note: str = "") -> None:
+    """Say in the log how far the field that is shown is.
+
+    Raises
+    ------
+    CorrectionsError
+        Nobody is named, or the log is damaged.
+    OutputError
+        The log cannot be written; the state stays as it was.
+    """
+    opened, field, editor = session.opened, session.field, _EDITORS.get(session)
+    if editor is not None:
+        editor.review(state, note)
+    elif opened is not None and opened.folder is not None and field is not None:
+        cells = cells_hash(opened.folder, field.name)
+        core_of(opened).review(field.name, state, note=note, cells=cells)
+        session.reviewed.emit(field.name)
 
 
 class Editor(Following):
@@ -107,8 +146,12 @@ class Editor(Following):
 
     def review(self, state: str, note: str = "") -> None:
         """Say that the field was reviewed, is to be looked at, or is open again."""
-        core, name = self._able()
-        self._do(lambda: core.review(name, state, note=note))
+        opened, field = self.session.opened, self.session.field
+        if opened is None or opened.folder is None or field is None or self._core is None:
+            raise CorrectionsError(self.problem)
+        core, name = self._named_core(self._core), field.name
+        cells = cells_hash(opened.folder, name)
+        self._do(lambda: core.review(name, state, note=note, cells=cells))
 
     def undo(self) -> None:
         """Take back the user's last edit of the field."""
@@ -125,11 +168,14 @@ class Editor(Following):
     def _able(self) -> tuple[CorrectionSession, str]:
         if self._core is None or self._field is None:
             raise CorrectionsError(self.problem)
+        return self._named_core(self._core), self.name
+
+    def _named_core(self, core: CorrectionSession) -> CorrectionSession:
         if not self._user:
             raise CorrectionsError(
                 "Say who you are first: every edit is kept with a name (field 'Name')"
             )
-        return self._core, self.name
+        return core
 
     def _do(self, act: Callable[[], Edit | None]) -> Edit | None:
         """Make an edit; where another user was first, read what they did."""
@@ -151,6 +197,9 @@ class Editor(Following):
             if outlined:
                 self.regions.emit()
             self.changed.emit()
+            if REVIEW in (kept.kind, *(e.kind for e in self._core.log.edits
+                                       if e.id == kept.what.get("edit"))):  # fmt: skip
+                self.session.reviewed.emit(kept.field)
         return kept
 
     def _crossed(self, line: Sequence[Point]) -> int:

@@ -10,13 +10,12 @@ import numpy as np
 from psygnal import Signal
 
 from imganalysis.correcting import load_corrections
-from imganalysis.correction_session import CorrectionSession
 from imganalysis.corrections import REGIONAL, log_path
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.outlining import outline_path, outlines_of
 from imganalysis.regiving import regive_classes
 from imganalysis.results import made_with_classifier, user_name
-from napari_imganalysis._edit_study import Begun, begin, study_of
+from napari_imganalysis._edit_study import Begun, begin, core_of, study_of
 from napari_imganalysis._measuring import Measuring, measure
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from imganalysis.correction_session import CorrectionSession
     from imganalysis.corrections import Replay
     from napari_imganalysis._fields import OpenField
     from napari_imganalysis._session import Session
@@ -123,6 +123,7 @@ class Following:
         core = self._make_core(path)
         self._log, self._core = path, core
         self._show(self.session.field)
+        self.session.reviewed.emit(self.name)  # of all fields, as the other log has it
 
     def _opened(self, _opened: Any) -> None:
         self._log, self._core = None, None
@@ -136,10 +137,7 @@ class Following:
     def _make_core(self, log: Path | None) -> CorrectionSession:
         opened = self.session.opened
         assert opened is not None  # noqa: S101  by the callers
-        core = CorrectionSession(
-            study_of(opened), log, user=self._user or None, results=opened.folder,
-            annotation_unit=opened.settings.space.annotation_unit,
-        )  # fmt: skip
+        core = core_of(opened, log)
         core.user = self._user
         for note in core.notes:
             self.session.tell("warning", note)

@@ -27,7 +27,7 @@ signal              carries                 when
 ``go_to``           label                   the view shall move to a cell
 ``hovered``         label, 0 for none       the mouse is over a cell
 ``hidden_changed``  names of classes        the legend switched classes on or off
-``reviewed``        name of a field         its review state was changed
+``reviewed``        name of a field         its review state was changed; of no name: of any field
 ``run_wanted``      option -> file          the study shall be run again with these files: the
                                             Analyse widget fills them in
 ``message``         kind, text              something to tell the user: ``info``, ``warning``,

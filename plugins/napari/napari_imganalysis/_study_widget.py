@@ -24,9 +24,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from imganalysis import corrections as c
 from napari_imganalysis._attach import NEXT_KEY, PREVIOUS_KEY, session_of, told
 from napari_imganalysis._describe import study_text
-from napari_imganalysis._review import CHANGED, REVIEWED, Reviews
+from napari_imganalysis._editing import review, reviews_of
+from napari_imganalysis._review import CHANGED, REVIEWED, TO_LOOK_AT, Reviews
 from napari_imganalysis._study_rows import (
     ANY,
     FLAGGED,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from napari_imganalysis._results import Opened
 
 COLUMNS = ("Biopsy, field", "Fraction (95 %)", "Cells", "\N{CHECK MARK}", "Flags")
-MARKS = {REVIEWED: "\N{CHECK MARK}", CHANGED: "\N{CHECK MARK}?"}
+MARKS = {REVIEWED: "\N{CHECK MARK}", CHANGED: "\N{CHECK MARK}?", TO_LOOK_AT: "!"}
 WIDEST = 150  # pixels, of the column of fractions
 NAME = Qt.ItemDataRole.UserRole
 
@@ -92,14 +94,16 @@ class StudyWidget(QWidget):
             box.setMinimumContentsLength(8)
         self.flag.currentIndexChanged.connect(self._filter)
         states = (("any review state", ANY), ("not reviewed", ""), (REVIEWED, REVIEWED),
-                  ("reviewed, changed since", CHANGED))  # fmt: skip
+                  ("reviewed, changed since", CHANGED), (TO_LOOK_AT, TO_LOOK_AT))  # fmt: skip
         for shown, state in states:
             self.review.addItem(shown, state)
         self.review.currentIndexChanged.connect(self._filter)
         self.tree = QTreeWidget()
         self.tree.setColumnCount(len(COLUMNS))
         self.tree.setHeaderLabels(COLUMNS)
-        self.tree.headerItem().setToolTip(3, "Reviewed; with ? where the cells changed since")
+        self.tree.headerItem().setToolTip(
+            3, "Reviewed; with ? where the cells changed since; ! for a field to look at"
+        )
         self.tree.setUniformRowHeights(True)
         self.tree.setAlternatingRowColors(False)
         self.tree.setIndentation(8)
@@ -119,7 +123,10 @@ class StudyWidget(QWidget):
         self.previous.clicked.connect(lambda: self._step(-1))
         self.next.clicked.connect(lambda: self._step(1))
         self.seen = QCheckBox("Reviewed")
-        self.seen.setToolTip("You have looked through the field that is open")
+        self.seen.setToolTip(
+            "Every nucleus and class of the field that is open is right; kept in the log of "
+            "corrections, and a network may be trained on the field"
+        )
         self.seen.clicked.connect(self._mark)
         for key, step in ((PREVIOUS_KEY, -1), (NEXT_KEY, 1)):
             shortcut = QShortcut(QKeySequence(key), self)
@@ -164,10 +171,9 @@ class StudyWidget(QWidget):
             self.locate(Path(path))
 
     def _opened(self, opened: Opened | None) -> None:
-        self._reviews = Reviews(None)
-        if opened is not None:
-            with told(self._session):
-                self._reviews = Reviews(opened.folder)
+        self._read_reviews()
+        if self._reviews.problem:
+            self._session.tell("error", self._reviews.problem)
         self.where.setText("Nothing opened" if opened is None else _title(opened))
         self.where.setToolTip("" if opened is None else str(opened.folder or opened.root))
         self.locate_button.setEnabled(opened is not None)
@@ -186,6 +192,11 @@ class StudyWidget(QWidget):
         self._filter()
         if opened is not None:
             self.warming.start(opened)
+
+    def _read_reviews(self) -> None:
+        self._reviews = Reviews(None)
+        with told(self._session):
+            self._reviews = reviews_of(self._session)
 
     def _filter(self, *_: Any) -> None:
         rows = filtered(
@@ -216,7 +227,7 @@ class StudyWidget(QWidget):
     def _refresh(self, _name: str = "") -> None:
         opened = self._session.opened
         if opened is not None:
-            self._reviews = Reviews(opened.folder)  # another widget may have written them
+            self._read_reviews()  # another widget may have written them
             self._rows = rows_of(opened, self._reviews)
             self._filter()
             self._field(self._session.field)
@@ -259,8 +270,7 @@ class StudyWidget(QWidget):
         if field is None:
             return
         with told(self._session):
-            self._reviews.set(field.name, reviewed)
-            self._session.reviewed.emit(field.name)
+            review(self._session, c.REVIEWED if reviewed else c.OPEN)
         self.seen.setChecked(self._reviews.state(field.name) == REVIEWED)
 
     def _chosen_field(self) -> str:
