@@ -33,9 +33,6 @@ MASKS = (AUTOFLUORESCENCE, PIGMENT, FOLDS, CLIPPED)
 MANY_CELLS = 0.05
 """Share of the evaluable cells from which a field is flagged."""
 
-MOSTLY_ZERO = 0.5
-"""Share of the tissue at 0 from which the background of a channel is cut off."""
-
 
 @dataclass(frozen=True)
 class Artefacts:
@@ -280,16 +277,14 @@ def _clipping(
     if clipped is None or not tissue.any():
         return facts, flags
     high = {m: float(part[tissue].mean()) for m, part in zip(seen.images, clipped, strict=True)}
-    low = {m: float((flattened(image)[tissue] == 0).mean()) for m, image in seen.images.items()}
-    facts["saturated_tissue_fraction"], facts["zero_tissue_fraction"] = (
-        max(high.values()),
-        max(low.values()),
-    )
-    limit = settings.artefacts.max_clipped
-    facts["saturated_channels"] = ";".join(m for m, share in high.items() if share > limit)
+    low = max(float(part[tissue].mean()) for part in seen.zeros)
+    facts["saturated_tissue_fraction"], facts["zero_tissue_fraction"] = max(high.values()), low
+    limits = settings.artefacts
+    over = [marker for marker, share in high.items() if share > limits.max_clipped]
+    facts["saturated_channels"] = ";".join(over)
     if facts["saturated_channels"]:
         flags.append("saturated")
-    if facts["zero_tissue_fraction"] >= MOSTLY_ZERO:
+    if low > limits.max_zero:
         flags.append("zero_clipped")
     return facts, list(dict.fromkeys(flags))
 

@@ -154,7 +154,7 @@ def control_picture(where: Field, panel: Panel, settings: Settings) -> ControlPi
     positions = match_channels(panel, stack.channels, n_planes=stack.shape[1])
     markers = list(positions)
     pixels = stack.numpy(list(positions.values()))
-    flags = check_pixels(pixels, markers, settings.preparation, allow_black=markers)
+    flags = check_pixels(pixels, markers, settings, allow_black=markers)
     # The brightest channel says which planes hold the section: the nuclei may not be stained.
     guide = int(np.argmax([np.nanmean(np.asarray(c, np.float64)) for c in pixels]))
     choice = project(

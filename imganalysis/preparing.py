@@ -33,6 +33,9 @@ class Prepared:
         marker -> (Y, X), or (Z, Y, X) for a thick stack, float32.
     clipped
         (C, ...) pixels at the end of the detector's range; None where it is unknown.
+    zeros
+        (C, Y, X) pixels at 0 in all planes as they were read: no correction can show an offset
+        that was cut off.
     facts
         What was done.
     flags
@@ -44,6 +47,7 @@ class Prepared:
 
     images: dict[str, NDArray[np.float32]]
     clipped: NDArray[np.bool_] | None
+    zeros: NDArray[np.bool_]
     facts: dict[str, Any]
     flags: tuple[str, ...]
     transmitted: NDArray[np.float32] | None = None
@@ -90,9 +94,7 @@ def prepare_stack(
     markers = list(positions)
     pixels = stack.numpy(list(positions.values()))
     others = [marker for marker in markers if marker != panel.nuclei.marker]
-    flags = check_pixels(
-        pixels, markers, settings.preparation, allow_black=others if allow_black else ()
-    )
+    flags = check_pixels(pixels, markers, settings, allow_black=others if allow_black else ())
     choice = project(
         pixels[markers.index(panel.nuclei.marker)],
         stack.pixel_size.z,
@@ -103,6 +105,7 @@ def prepare_stack(
     facts = choice.facts(stack.shape[1])
     images = dict(zip(markers, apply(pixels, choice), strict=True))
     clipped = None if clipped is None else any_plane(clipped, choice)
+    zeros = np.stack([flattened(image) == 0 for image in images.values()])
     if calibration is not None:
         images, clipped, done = calibrate(
             images,
@@ -115,6 +118,7 @@ def prepare_stack(
     return Prepared(
         images,
         clipped,
+        zeros,
         facts,
         (*flags, *choice.flags),
         None if behind is None else apply(stack.numpy([behind]), choice)[0],

@@ -31,8 +31,13 @@ class Artefacts(Model):
     max_clipped: Fraction = Field(
         0.01,
         title="Clipped",
-        description="of the tissue, in a channel: from here on the field's intensities set no "
-        "gate and are not compared",
+        description="share of a channel, or of it in the tissue, at the end of the range; above it "
+        "the field's intensities set no gate and are not compared; 1 switches it off",
+    )
+    max_zero: Fraction = Field(
+        0.5,
+        title="At zero",
+        description="the same of pixels at 0, where the offset cuts the background off",
     )
     min_sharpness: NotNegative | None = Field(
         None,

@@ -89,8 +89,8 @@ FLAGS: dict[str, str] = {
     "calibration.json says why",
     "saturated": "more than 1 % of a channel's pixels, or of its pixels in the tissue, are "
     "clipped; sets no gate",
-    "zero_clipped": "many pixels are 0: the offset was set too low; half of the tissue or more: "
-    "sets no gate",
+    "zero_clipped": "more than half of a channel's pixels are 0: the offset was set too low; of "
+    "its pixels in the tissue: sets no gate",
     "folds": "tissue lies double in places, which are left out",
     "autofluorescence": "more than a twentieth of the cells lie on autofluorescence",
     "pigment": "more than a twentieth of the cells are excluded for pigment",

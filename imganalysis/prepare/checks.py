@@ -13,22 +13,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from imganalysis.settings import Preparation
+    from imganalysis.settings import Settings
 
 MIN_SIDE_PX = 16
 """A field with a shorter side holds no cell with its surroundings at any usual pixel size."""
-
-FLAG_SHARE = 0.01
-"""Share of clipped pixels in a channel from which its intensities are not comparable."""
-
-FLAG_ZERO_SHARE = 0.5
-"""Share of zero pixels from which the offset was set too low: the background is cut off."""
 
 
 def check_pixels(
     data: Any,
     markers: Sequence[str],
-    settings: Preparation,
+    settings: Settings,
     *,
     allow_black: Collection[str] = (),
 ) -> list[str]:
@@ -41,7 +35,7 @@ def check_pixels(
     markers
         Marker of each channel, for the messages.
     settings
-        From which share of zeros a channel is black.
+        Above which shares of zeros and of clipped pixels a channel is black, or flagged.
     allow_black
         Markers whose channel may be black, as those that a control was not stained for; the
         nuclei never are.
@@ -49,8 +43,8 @@ def check_pixels(
     Returns
     -------
     flags
-        Of ``not_finite`` (some pixels are NaN or infinite), ``saturated`` (more than 1 % of a
-        channel is clipped), ``zero_clipped`` (half of a channel or more is 0).
+        Of ``not_finite`` (some pixels are NaN or infinite), ``saturated`` (more of a channel is
+        clipped than ``max_clipped``), ``zero_clipped`` (more of it is 0 than ``max_zero``).
 
     Raises
     ------
@@ -85,17 +79,22 @@ def check_pixels(
             flags.add("not_finite")
             pixels = pixels[finite]
         if marker not in allow_black:
-            _refuse_black(marker, pixels, settings.max_black_fraction)
-        if level is not None and np.count_nonzero(pixels >= level) > FLAG_SHARE * pixels.size:
+            _refuse_black(marker, pixels, settings.preparation.max_black_fraction)
+        limits = settings.artefacts
+        if level is not None and _share(pixels >= level) > limits.max_clipped:
             flags.add("saturated")
-        if np.count_nonzero(pixels == 0) >= FLAG_ZERO_SHARE * pixels.size:
+        if _share(pixels == 0) > limits.max_zero:
             flags.add("zero_clipped")
     return sorted(flags)
 
 
+def _share(where: NDArray[np.bool_]) -> float:
+    return np.count_nonzero(where) / where.size
+
+
 def _refuse_black(marker: str, pixels: NDArray[Any], max_black: float) -> None:
     low, high = pixels.min(), pixels.max()
-    black = np.count_nonzero(pixels == 0) / pixels.size
+    black = _share(pixels == 0)
     if low == high:
         found = f"every pixel is {low:g}"
     elif black > max_black:

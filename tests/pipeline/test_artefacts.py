@@ -13,6 +13,7 @@ from imganalysis import tables as t
 from imganalysis.first_half import measure_stack
 from imganalysis.panel import Channel, load_panel
 from imganalysis.pipeline import FieldResult
+from imganalysis.prepare.calibration import Calibration, Share
 from imganalysis.quality import flag_focus
 from imganalysis.second_half import judge
 from imganalysis.settings import Settings, parse_settings
@@ -100,6 +101,28 @@ def test_a_field_without_an_offset_is_flagged(clean):
     dark = np.maximum(stack.numpy().astype(int) - 12, 0).astype(np.uint8)
     seen = measure_stack(dataclasses.replace(stack, data=dark), PANEL, nuclei=field(5).labels)
     assert seen.facts["zero_tissue_fraction"] > 0.5 > clean.facts["zero_tissue_fraction"]
+    assert "zero_clipped" in seen.flags
+    assert not seen.objects[t.COMPARABLE].any()
+
+
+def test_an_offset_that_is_cut_off_is_seen_in_the_pixels_as_they_were_read():
+    """What bleeds through is taken off pixels at 0 too: after that they are at 0 no more."""
+    simulated = field(5)
+    stack = simulated.stack
+    dark = np.maximum(stack.numpy().astype(int) - 12, 0).astype(np.uint8)
+    stack = dataclasses.replace(stack, data=dark)
+    shares = [
+        Share(detector=detector, dye=dye, share=0.02)
+        for detector in ("TO-PRO-3", "MelanA", "casp3")
+        for dye in ("TO-PRO-3", "MelanA", "casp3")
+        if detector != dye
+    ]
+    known = Calibration(shares=tuple(shares), offsets={"MelanA": 1.0, "casp3": 1.0})
+    plain = measure_stack(stack, PANEL, nuclei=simulated.labels)
+    seen = measure_stack(stack, PANEL, nuclei=simulated.labels, calibration=known)
+    assert seen.facts["bleedthrough"] == "given"
+    share = plain.facts["zero_tissue_fraction"]
+    assert seen.facts["zero_tissue_fraction"] == pytest.approx(share, abs=0.05)
     assert "zero_clipped" in seen.flags
     assert not seen.objects[t.COMPARABLE].any()
 
@@ -213,6 +236,21 @@ def test_every_step_can_be_switched_off(clean):
     levels = one.facts["background_levels"].split(";")
     assert [text.partition("=")[0] for text in levels] == ["TO-PRO-3", "MelanA", "casp3"]
     assert all(4 < float(text.partition("=")[2]) < 9 for text in levels)
+
+
+def test_clipping_can_be_switched_off():
+    simulated = field(5, {"defects": {"detector_gain": 6.0}})
+    dark = np.maximum(field(5).stack.numpy().astype(int) - 12, 0).astype(np.uint8)
+    cut = dataclasses.replace(simulated.stack, data=dark)
+    for stack, setting, word in (
+        (simulated.stack, "max_clipped", "saturated"), (cut, "max_zero", "zero_clipped")
+    ):  # fmt: skip
+        off = parse_settings({"artefacts": {setting: 1.0}})
+        usual, seen = (
+            measure_stack(stack, PANEL, which, nuclei=simulated.labels) for which in (None, off)
+        )
+        assert word in usual.flags and not usual.objects[t.COMPARABLE].any()
+        assert word not in seen.flags and seen.objects[t.COMPARABLE].all()
 
 
 def test_soft_nuclei_are_excluded_where_a_limit_is_set(clean):

@@ -4,9 +4,9 @@ import pytest
 from imganalysis.errors import PixelDataError
 from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
 from imganalysis.prepare.focus import focus_score
-from imganalysis.settings import Preparation
+from imganalysis.settings import Settings, parse_settings
 
-PREPARATION = Preparation()
+SETTINGS = Settings()
 
 
 def good(dtype: str = "uint8") -> np.ndarray:
@@ -15,7 +15,7 @@ def good(dtype: str = "uint8") -> np.ndarray:
 
 
 def check(data: np.ndarray) -> list[str]:
-    return check_pixels(data, ["stain", "marker"], PREPARATION)
+    return check_pixels(data, ["stain", "marker"], SETTINGS)
 
 
 def test_good_pixels_have_no_flags():
@@ -43,19 +43,20 @@ def test_nearly_black_channel_is_named():
     data[0, 0, 4, 4] = 9
     with pytest.raises(PixelDataError, match=r"channel stain: 99\.97 % of the pixels are 0"):
         check(data)
-    assert check_pixels(data, ["stain", "marker"], Preparation(max_black_fraction=0.9999))
+    wide = parse_settings({"preparation": {"max_black_fraction": 0.9999}})
+    assert check_pixels(data, ["stain", "marker"], wide)
 
 
 def test_a_channel_that_was_not_stained_may_be_black():
     data = good()
     data[1] = 0
-    assert check_pixels(data, ["stain", "marker"], PREPARATION, allow_black=["marker"]) == [
+    assert check_pixels(data, ["stain", "marker"], SETTINGS, allow_black=["marker"]) == [
         "zero_clipped"
     ]
     with pytest.raises(PixelDataError, match="channel marker"):
-        check_pixels(data, ["stain", "marker"], PREPARATION, allow_black=["stain"])
+        check_pixels(data, ["stain", "marker"], SETTINGS, allow_black=["stain"])
     with pytest.raises(ValueError, match="no channel other"):
-        check_pixels(data, ["stain", "marker"], PREPARATION, allow_black=["other"])
+        check_pixels(data, ["stain", "marker"], SETTINGS, allow_black=["other"])
 
 
 def test_channel_without_a_finite_pixel_is_named():
@@ -77,8 +78,11 @@ def test_saturation_and_cut_offset_are_flagged():
     data = good()
     data[0, :, :4] = 255
     assert check(data) == ["saturated"]
-    data[1, :, :16] = 0
+    data[1, :, :17] = 0
     assert check(data) == ["saturated", "zero_clipped"]
+    for name, left in (("max_clipped", ["zero_clipped"]), ("max_zero", ["saturated"])):
+        off = parse_settings({"artefacts": {name: 1}})
+        assert check_pixels(data, ["stain", "marker"], off) == left
 
 
 @pytest.mark.parametrize(
