@@ -31,6 +31,18 @@ PASSING = {
     "clipped": "clipped pixels",
 }
 
+STEPS = {"bleedthrough": "bleed-through", "flatfield": "shading", "channel_shift": "shift"}
+STATES = {
+    "corrected": "corrected",
+    "partly": "corrected in part",
+    "given": "corrected (given)",
+    "not_done": "left in (not seen in the controls)",
+    "no_control": "left in (no control)",
+    "control_elsewhere": "left in (controls elsewhere only)",
+    "off": "left in (off)",
+}
+"""What was done about a step, as the facts of a field name it."""
+
 
 def flag_focus(results: Sequence[FieldResult]) -> list[FieldResult]:
     """Flag fields whose nuclei have much softer edges than those of like fields.
@@ -100,7 +112,7 @@ def legend(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def notes(facts: Mapping[str, Any], cells: pd.DataFrame, flags: Sequence[str]) -> list[str]:
-    """Count the nuclei, say how sharp they are, and what speaks against the field."""
+    """Count the nuclei, say how sharp they are, what was corrected, and what speaks against it."""
     counted = int(cells[t.EVALUABLE].astype(bool).sum())
     words = cells.loc[cells[t.EXCLUSION] != "", t.EXCLUSION].value_counts()
     left_out = ", ".join(f"{word} {words[word]}" for word in t.EXCLUSIONS if word in words)
@@ -115,7 +127,8 @@ def notes(facts: Mapping[str, Any], cells: pd.DataFrame, flags: Sequence[str]) -
     if affected is not None:
         parts.append(f"{plural(affected, 'counted cell')} on autofluorescence")
     lines += ["; ".join(parts), str(facts.get("projection_reason", ""))]
-    lines = [line for line in lines if line]
+    done = [f"{shown} {STATES[facts[step]]}" for step, shown in STEPS.items() if facts.get(step)]
+    lines = [line for line in (*lines, "; ".join(done)) if line]
     lines.append("flags: " + (", ".join(flags) if flags else "none"))
     return lines
 

@@ -59,7 +59,7 @@ def draw_quality(
     path
         PNG file to write; its folder is made.
     images
-        marker -> (Y, X), as seen: before the background is subtracted.
+        marker -> (Y, X), corrected by the calibration, before the background is subtracted.
     colours
         marker -> colour of its channel, as matplotlib names it.
     captions

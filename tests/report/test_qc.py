@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
 
 from imganalysis import tables as t
-from imganalysis.quality import captions, legend, notes
+from imganalysis.prepare.calibration import State
+from imganalysis.quality import STATES, captions, legend, notes
 from imganalysis.report import _canvas
 from imganalysis.report.qc import COLOURS, GAP, MARGIN, TISSUE, TITLE, draw_quality
 
@@ -159,3 +162,16 @@ def test_the_notes_count():
     assert "1 counted cell on autofluorescence" in lines[1]
     assert lines[2] == "flags: folds, pigment"
     assert notes({}, cells, ())[-1] == "flags: none"
+    assert not any("bleed-through" in line for line in notes({}, cells, ()))
+
+
+def test_the_notes_say_what_was_done_about_the_microscope():
+    cells = pd.DataFrame({t.EVALUABLE: [True], t.EXCLUSION: [""]})
+    done = {"bleedthrough": "given", "flatfield": "not_done", "channel_shift": "no_control"}
+    assert notes(done, cells, ())[-2] == (
+        "bleed-through corrected (given); shading left in (not seen in the controls); "
+        "shift left in (no control)"
+    )
+    for state in get_args(State):
+        said = notes({"bleedthrough": state}, cells, ())[-2]
+        assert said == f"bleed-through {STATES[state]}"
