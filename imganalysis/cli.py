@@ -260,6 +260,7 @@ def _run(
     from imganalysis.opening import open_study
     from imganalysis.pipeline import run_study
     from imganalysis.quantify.summary import fraction_names
+    from imganalysis.report.summary import bleedthrough_note
     from imganalysis.report.terminal import Progress, print_plan, print_results
 
     opened = open_study(study, panels=panel, settings=settings)
@@ -279,7 +280,8 @@ def _run(
     names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
-    print_results(result.biopsies, [*problems, *lost_edits(result.corrections)], names, out)
+    problems += lost_edits(result.corrections)
+    print_results(result.biopsies, problems, names, out, bleedthrough_note(result.fields))
     if result.n_failed:
         raise typer.Exit(1)
 

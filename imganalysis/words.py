@@ -82,7 +82,7 @@ FLAGS: dict[str, str] = {
     "overlap_unknown": "tiles whose overlap is unknown; cells there count twice",
     "rgb": "colours read as intensities",
     "no_bleedthrough_control": "no single stain control: bleed-through is left in; "
-    "in fields.csv only",
+    "in fields.csv and at the end of a run, not in biopsies.csv",
     "bleedthrough_control_elsewhere": "single stain controls of another batch or acquisition only: "
     "bleed-through is left in",
     "bleedthrough_incomplete": "the bleed-through of some dyes is not known and left in; "

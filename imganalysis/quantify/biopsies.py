@@ -35,7 +35,9 @@ COUNTED_ROLES = ("tumour", "infiltrate")
 """Roles of phenotypes whose density is given."""
 
 QUIET_FLAGS = ("z_descending", "no_bleedthrough_control")
-"""Flags of fields that say nothing against a biopsy's numbers."""
+"""Flags of fields that stand in no biopsy's row: the first says nothing against its numbers, and
+the second would stand in every row of a study without controls, where no row would be told from
+another. What a run prints at its end says it once."""
 
 
 def biopsy_table(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 LEADING = ("biopsy", "patient", "week")
 NOT_AVAILABLE = "NA"
+NO_BLEEDTHROUGH_CONTROL = "no_bleedthrough_control"
 
 
 def summary_table(
@@ -40,6 +41,30 @@ def summary_table(
         cells.append(_plain(row.get("flags")).replace(";", ", "))
         rows.append(cells)
     return columns, rows
+
+
+def bleedthrough_note(fields: pd.DataFrame) -> str:
+    """Say in how many fields of samples bleed-through was left in for want of controls.
+
+    Parameters
+    ----------
+    fields
+        One row per field, columns as in ``fields.csv``.
+
+    Returns
+    -------
+    str
+        One line; empty where there is nothing to say.
+    """
+    done = fields[fields["status"] == "analysed"]
+    left_in = sum(NO_BLEEDTHROUGH_CONTROL in str(words).split(";") for words in done["flags"])
+    if not left_in:
+        return ""
+    return (
+        f"Bleed-through was not corrected in {left_in} of {len(done)} fields: there is no single "
+        "stain control. A strong one makes the fractions wrong; scan a control of each dye, or "
+        "give the shares that you know (--calibration, docs/calibration.md)."
+    )
 
 
 def _missing(value: Any) -> bool:

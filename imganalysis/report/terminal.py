@@ -119,6 +119,7 @@ def print_results(
     problems: Sequence[tuple[str, str, str]],
     fractions: Sequence[tuple[str, bool]],
     out: Path,
+    note: str = "",
 ) -> None:
     """Print the per-biopsy table, what was not analysed, and where the results lie.
 
@@ -132,6 +133,8 @@ def print_results(
         (column, whether it is in percent already).
     out
         Folder of the results.
+    note
+        What to know about all of it, one line.
     """
     from imganalysis.report.summary import summary_table
 
@@ -140,5 +143,7 @@ def print_results(
     console.print(_table(columns, rows))
     if problems:
         console.print(_table(("field", "not analysed", "why"), problems))
+    if note:
+        console.print(escape(note), soft_wrap=True)
     console.print(f"Results: {escape(str(out))}", soft_wrap=True)
     console.print("Research use only.", style="dim")

@@ -21,6 +21,7 @@ from imganalysis.io import write_stack
 from imganalysis.opening import open_study
 from imganalysis.panel import load_panel
 from imganalysis.pipeline import run_study
+from imganalysis.report.summary import bleedthrough_note
 from imganalysis.settings import Settings, parse_settings
 from imganalysis.simulate import load_recipe, simulate_field
 
@@ -151,6 +152,11 @@ def test_without_a_control_nothing_is_corrected(folder: Path, tmp_path: Path) ->
     assert sample["bleedthrough"] == sample["channel_shift"] == "no_control"
     assert "no_bleedthrough_control" in sample["flags"].split(";")
     assert "bleedthrough" not in result.biopsies["flags"][0]
+    assert bleedthrough_note(result.fields).startswith(
+        "Bleed-through was not corrected in 1 of 1 fields: there is no single stain control."
+    )
+    off = result.fields.assign(flags="saturated;no_bleedthrough_controls")
+    assert bleedthrough_note(off) == ""
 
 
 def manifest(folder: Path, target: Path, **columns: Any) -> Path:

@@ -46,6 +46,7 @@ def results(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     done = run("run", small_study, "--out", out, "--cells-csv", "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert "P01_week1" in done.stdout
+    assert "Bleed-through was not corrected in 3 of 3 fields" in done.stdout
     assert "Traceback" not in done.stderr
     return out
 

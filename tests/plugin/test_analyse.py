@@ -95,6 +95,7 @@ def test_it_writes_what_the_command_line_writes_with_the_saved_settings(
     finished(analyse, qtbot)
     assert "Fields 5" in steps
     assert analyse.status.text().startswith("Done"), messages
+    assert "Bleed-through was not corrected" in analyse.status.text()
     assert session.opened.folder == tmp_path / "form"
     no_process_left()
 
