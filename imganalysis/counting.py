@@ -10,7 +10,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, measure_values
-from imganalysis.classify.gates import select_gate
+from imganalysis.classify.gates import ungated_markers
 from imganalysis.counted import Counted, membership
 from imganalysis.doubts import decided_counts, drawn_counts, soft_counts
 from imganalysis.quantify.summary import Counts, scaled_key, tally_codes
@@ -164,17 +164,9 @@ def _limits(recall: Recall, marker: str) -> tuple[NDArray[np.float64], NDArray[n
 
 def ungated_fields(parts: Sequence[Part]) -> frozenset[tuple[str, str]]:
     """(field, marker) pairs of which a measure has no gate, by the gates the cells have now."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for part in parts:
-        scope = part.fields[[t.FIELD, t.BATCH, t.ACQUISITION]].astype(str)
-        for own, mine in scope.groupby([t.BATCH, t.ACQUISITION], sort=False):
-            batch, acquisition = map(str, own)
-            place = {"panel": part.panel.name, "batch": batch, "acquisition": acquisition}
-            for channel in part.panel.gated:
-                for column in channel.columns:
-                    gate = select_gate(part.recall.gates, channel.marker, column, **place)
-                    if gate is None or gate.value is None:
-                        found |= {(name, channel.marker) for name in mine[t.FIELD]}
+        found |= ungated_markers(part.panel, part.fields, part.recall.gates)
     return frozenset(found)
 
 

@@ -51,8 +51,8 @@ class Signs:
     pairs
         Of possible fragments, `imganalysis.tables.PAIR_COLUMNS`; None without a death marker.
     ghosts
-        As `imganalysis.quantify.ghosts.find_ghosts` gives them; None without a death marker,
-        and of stacks left in 3-D.
+        As `imganalysis.quantify.ghosts.find_ghosts` gives them; None without a death marker, of
+        stacks left in 3-D, and where `can_tell_ghosts` says no.
     """
 
     frame_um: tuple[float, float, float, float] | None = None
@@ -102,11 +102,16 @@ def see_signs(
     nuclei, cells = labels
     dna = t.measure_column(panel.nuclei.marker, "nucleus", "mean")
     pairs = fragment_pairs(nuclei, images[marker], objects, dna, spacing, settings)
-    if nuclei.ndim == 3:
+    if nuclei.ndim == 3 or not can_tell_ghosts(objects, masks[0] & masks[1]):
         return Signs(box, pairs)
     shown = {name: images[name] for name in ghost_markers(panel)}
     flat = (spacing[-2], spacing[-1])
     return Signs(box, pairs, find_ghosts(nuclei, cells, shown, *masks, flat, settings))
+
+
+def can_tell_ghosts(objects: pd.DataFrame, counted: NDArray[np.bool_]) -> bool:
+    """Whether there is tissue to look at, and nuclei that tell ghosts from cells."""
+    return not objects.empty and bool(counted.any())
 
 
 def ghost_markers(panel: Panel) -> list[str]:

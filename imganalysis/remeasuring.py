@@ -18,7 +18,7 @@ from imganalysis import tables as t
 from imganalysis._windows import Box, around, grown, patch_counts, present, slices, touched
 from imganalysis.artefacts import find_glow, judge_artefacts, look_for, outlines
 from imganalysis.compartments import measure_compartments
-from imganalysis.death import Signs, ghost_markers
+from imganalysis.death import Signs, can_tell_ghosts, ghost_markers
 from imganalysis.errors import PixelSizeError
 from imganalysis.prepare.sharpness import edge_parts, reach_px, sharpness_of, smoothed_stain
 from imganalysis.preparing import find_tissue, prepare_stack, without_background
@@ -322,6 +322,8 @@ class LiveField:
             self._left_out, found.excluded,
         )  # fmt: skip
         grid, space, bodies = self._where(found.tissue)
+        if not can_tell_ghosts(objects, found.tissue & self._frame):
+            bodies = None
         objects = place_objects(objects, self._flat, space.frame_um, self._drawn)
         signs, later = self._signs(objects, bodies, hurry=hurry)
         behind = (*([t.AF_SHARE, t.AF_AFFECTED] if hurry else []), *later)

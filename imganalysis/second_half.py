@@ -10,6 +10,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_numbers
 from imganalysis.classify.contexts import evaluate_contexts
+from imganalysis.classify.gates import ungated_markers
 from imganalysis.classify.learned import classify_with
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
@@ -237,7 +238,7 @@ def _judge_panel(
     drawn = outlined({name: spaces.get(name) for name in own})
     cells = _with_fields(objects, merged.cells)
     table, result, regions = _classified(
-        cells, panel, gates, own | drawn, merged.contacts, settings, classifier
+        cells, panel, gates, own | drawn, merged.contacts, settings, classifier, fields
     )
     margin = settings.space.margin_um
     region_mm2 = {
@@ -249,8 +250,9 @@ def _judge_panel(
     if len(objects) == len(cells):
         return part, part
     alone, result, _ = _classified(
-        _with_fields(objects, merged.objects), panel, gates, regions, contacts, settings, classifier
-    )
+        _with_fields(objects, merged.objects), panel, gates, regions, contacts, settings,
+        classifier, fields,
+    )  # fmt: skip
     return part, counted_part(alone, result, fields, panel, gates, {}, settings)
 
 
@@ -294,6 +296,7 @@ def _classified(
     contacts: Mapping[str, pd.DataFrame],
     settings: Settings,
     classifier: Learned | None,
+    fields: pd.DataFrame,
     traces: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> tuple[pd.DataFrame, Classified, dict[str, NDArray[np.bool_]]]:
     """Call and classify cells; gives them with their classes, and the regions used.
@@ -310,8 +313,8 @@ def _classified(
     words = guarded_calls(cells, panel, gates, band, calls)
     called = pd.concat([cells, words, soft], axis=1)
     known = {name: grid for name, grid in grids.items() if grid.dtype == bool}
-    regions = {**_regions(called, panel, {n: g for n, g in grids.items() if n not in known})}
-    regions |= known
+    asked = {name: grid for name, grid in grids.items() if name not in known}
+    regions = _regions(called, panel, asked, fields, gates) | known
     contexts = evaluate_contexts(called, panel, regions, t.GRID_UM, traces)
     table = exclude_debris(pd.concat([called, contexts], axis=1), panel, settings.counting)
     result = classify_with(table, panel, classifier)
@@ -325,12 +328,18 @@ def _classified(
 
 
 def _regions(
-    cells: pd.DataFrame, panel: Panel, grids: Mapping[str, NDArray[Any]]
+    cells: pd.DataFrame,
+    panel: Panel,
+    grids: Mapping[str, NDArray[Any]],
+    fields: pd.DataFrame,
+    gates: Sequence[Gate],
 ) -> dict[str, NDArray[np.bool_]]:
     """Field -> grid of the panel's region, where it can be had."""
-    if panel.region is None:
+    if panel.region is None or not grids:
         return {}
-    return panel_regions(cells, panel.region, {name: g.shape for name, g in grids.items()})
+    lacking, markers = ungated_markers(panel, fields, gates), panel.region.positive
+    gated = {name for name in grids if any((name, m) not in lacking for m in markers)}
+    return panel_regions(cells, panel.region, {name: g.shape for name, g in grids.items()}, gated)
 
 
 def judge_field(
@@ -386,7 +395,7 @@ def judge_field(
         pieces, cells = give_classes(pieces, cells, given)
     drawn = outlined(spaces)
     found, _, regions = _classified(
-        cells, panel, gates, {name: grid} | drawn, merged.contacts, settings, None, traces
+        cells, panel, gates, {name: grid} | drawn, merged.contacts, settings, None, fields, traces
     )
     found = with_regions(found, regions, spaces, settings.space.margin_um)
     return spread(pieces, found).drop(columns=[GIVEN, NOTE], errors="ignore")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from imganalysis import tables as t
 from imganalysis.classify.gate_parts import (
     FalsePositives,
     FormerGate,
@@ -22,7 +23,11 @@ from imganalysis.errors import GatesError
 from imganalysis.settings_base import Fraction, Model, NotNegative, Positive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from imganalysis.panel import Panel
 
 ALL = "*"
 """Stands for every panel, batch, acquisition or column."""
@@ -155,3 +160,30 @@ def scale_gates(gates: Iterable[Gate], marker: str, factor: float) -> tuple[Gate
         else g
         for g in gates
     )
+
+
+def ungated_markers(
+    panel: Panel, fields: pd.DataFrame, gates: Sequence[Gate]
+) -> set[tuple[str, str]]:
+    """Give (field, marker) pairs of which a measure has no gate.
+
+    Parameters
+    ----------
+    panel
+        Its gated markers are asked for.
+    fields
+        Those of the panel: ``field``, ``batch``, ``acquisition``.
+    gates
+        Of the study.
+    """
+    found = set()
+    scope = fields[[t.FIELD, t.BATCH, t.ACQUISITION]].astype(str)
+    for own, mine in scope.groupby([t.BATCH, t.ACQUISITION], sort=False):
+        batch, acquisition = map(str, own)
+        place = {"panel": panel.name, "batch": batch, "acquisition": acquisition}
+        for channel in panel.gated:
+            for column in channel.columns:
+                gate = select_gate(gates, channel.marker, column, **place)
+                if gate is None or gate.value is None:
+                    found |= {(name, channel.marker) for name in mine[t.FIELD]}
+    return found

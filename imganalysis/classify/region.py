@@ -12,7 +12,7 @@ from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, is_present
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -24,7 +24,12 @@ MIN_CELLS = 3
 
 
 def field_region(
-    cells: pd.DataFrame, region: Region | None, shape: Sequence[int], grid_um: float = t.GRID_UM
+    cells: pd.DataFrame,
+    region: Region | None,
+    shape: Sequence[int],
+    grid_um: float = t.GRID_UM,
+    *,
+    gated: bool = True,
 ) -> NDArray[np.bool_] | None:
     """Find the region of one field: where its large, positive nuclei lie densely.
 
@@ -38,6 +43,8 @@ def field_region(
         Rows and columns of the grid over the field.
     grid_um
         Side of a square of the grid, um.
+    gated
+        Whether one of the region's markers has a gate: in a field without a cell no call tells.
 
     Returns
     -------
@@ -52,13 +59,14 @@ def field_region(
     if region is None:
         return None
     rows = np.arange(len(cells))
-    return _mask(rows, *_chosen(cells, region), region, shape, grid_um)
+    return _mask(rows, *_chosen(cells, region), region, shape, grid_um, gated)
 
 
 def panel_regions(
     cells: pd.DataFrame,
     region: Region,
     shapes: Mapping[str, Sequence[int]],
+    gated: Collection[str],
     grid_um: float = t.GRID_UM,
 ) -> dict[str, NDArray[np.bool_]]:
     """Find the regions of many fields, as `field_region` finds that of one.
@@ -71,6 +79,8 @@ def panel_regions(
         The panel's.
     shapes
         Field -> rows and columns of its grid.
+    gated
+        Fields in which one of the region's markers has a gate.
     grid_um
         Side of a square of the grid, um.
 
@@ -85,7 +95,7 @@ def panel_regions(
     found = {}
     for name, shape in shapes.items():
         rows = np.asarray(groups.get(name, none))
-        mask = _mask(rows, points, chosen, known, region, shape, grid_um)
+        mask = _mask(rows, points, chosen, known, region, shape, grid_um, name in gated)
         if mask is not None:
             found[name] = mask
     return found
@@ -111,8 +121,9 @@ def _mask(
     region: Region,
     shape: Sequence[int],
     grid_um: float,
+    gated: bool,
 ) -> NDArray[np.bool_] | None:
-    if rows.size and not known[rows].any():
+    if not (known[rows].any() if rows.size else gated):
         return None
     own = points[rows[chosen[rows]]]
     return region_mask(own, region, [n * grid_um for n in shape], grid_um)

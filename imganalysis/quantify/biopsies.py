@@ -223,6 +223,8 @@ def _densities(
             why["ungated"] = None
         elif np.isnan(tissue[mine]).any():
             why["thick_stack"] = None
+        elif not tissue[mine].sum() > 0:
+            why["no_area"] = None
         cells, areas = study.called[name][at[mine]], tissue[mine]
         own = density_columns(name, cells if known else [], areas if known else [], settings)
         value, *_, mean = own.values()

@@ -107,6 +107,9 @@ def test_a_region_that_cannot_be_known_is_none():
     assert field_region(field(), None, (50, 50)) is None
     ungated = field(A_call=t.INDETERMINATE, B_call=t.NOT_MEASURED)
     assert field_region(ungated, REGION, (50, 50)) is None
+    none = field().iloc[:0]
+    assert field_region(none, REGION, (50, 50), gated=False) is None
+    assert not field_region(none, REGION, (50, 50), gated=True).any()
     assert field_region(field(A_call=t.INDETERMINATE), REGION, (50, 50)) is not None
     with pytest.raises(TableError, match=r"missing .*equivalent_diameter_um"):
         field_region(field().drop(columns=t.DIAMETER), REGION, (50, 50))

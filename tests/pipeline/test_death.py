@@ -279,6 +279,48 @@ def test_ghosts_are_counted_and_are_no_tumour(recipe: Recipe, control: FieldResu
     assert len(control.signs.ghosts) == 0  # autofluorescence and noise alone
 
 
+def empty(recipe: Recipe, *, nuclei: bool, ignored: bool = False) -> FieldResult:
+    """A stained field without a nucleus, or with all of its tissue outlined as none."""
+    shown = simulate_field(recipe, "apoptosis", seed=5, week=1, size_px=300, **OPTICS)
+    labels = shown.labels if nuclei else np.zeros_like(shown.labels)
+    drawn = {"exclude": np.ones(labels.shape, bool)} if ignored else None
+    seen = measure_stack(shown.stack, A, RULES, nuclei=labels, drawn=drawn)
+    return FieldResult(
+        field("s0"), seen.objects, seen.grid, seen.facts, seen.flags, signs=seen.signs,
+        space=seen.space,
+    )  # fmt: skip
+
+
+def test_a_field_without_nuclei_shows_no_region_without_a_gate(recipe: Recipe) -> None:
+    found = empty(recipe, nuclei=False)
+    bare = study_of([found])
+    row = bare.biopsies.iloc[0]
+    assert all(math.isnan(row[name]) for name in t.REGION_AREAS)
+    areas = bare.space[bare.space["measure"] == "area_mm2"]
+    assert len(areas) == 3 and set(areas["reason"]) == {"ungated"} and areas["value"].isna().all()
+    gated = study_of([found], [gate("MelanA", 20), gate("casp3", 20)])
+    assert gated.biopsies.iloc[0]["region_mm2"] == 0
+    for result in (bare, gated):  # no cell is known there, so that every cell would be a ghost
+        row = result.biopsies.iloc[0]
+        assert math.isnan(row["ghost_n"]) and math.isnan(row["ghost_area_mm2"])
+        assert "ghosts: no_nuclei" in row["reason"].split("; ")
+        assert result.fields["ghost_n"].isna().all()
+
+
+def test_where_no_tissue_is_left_nothing_was_looked_at(recipe: Recipe) -> None:
+    gates = [gate("MelanA", 20), gate("casp3", 20)]
+    ignored = empty(recipe, nuclei=True, ignored=True)
+    row = study_of([ignored], gates).biopsies.iloc[0]
+    assert row["tissue_mm2"] == 0 and math.isnan(row["tumour_vital_per_mm2"])
+    assert math.isnan(row["ghost_n"]) and math.isnan(row["ghost_area_mm2"])
+    assert {"densities: no_area", "ghosts: no_area"} <= set(row["reason"].split("; "))
+    # Beside tissue that was looked at such a field takes nothing away.
+    whole = dataclasses.replace(empty(recipe, nuclei=True), field=field("s1"))
+    both, alone = (study_of(some, gates).biopsies.iloc[0] for some in ([ignored, whole], [whole]))
+    assert both["ghost_n"] == alone["ghost_n"] and "no_area" not in both["reason"]
+    assert math.isfinite(both["ghost_n"])
+
+
 def test_settings_of_the_border_reach_the_field(recipe: Recipe) -> None:
     shown = simulate_field(recipe, "apoptosis", seed=5, week=1, size_px=300, **OPTICS)
     found = {}
