@@ -172,7 +172,7 @@ def read_annotations(
     if features and not outlines:
         found = ", ".join(dict.fromkeys(others))
         raise AnnotationsError(
-            f"{path}: expected outlines of the classes Tumor, Vessel or Ignore*, found {found}"
+            f"{path}: expected outlines of the classes {', '.join(WRITTEN.values())}, found {found}"
         )
     return tuple(outlines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imganalysis.calibration_parts import Scope, assemble, shifts_of
+from imganalysis.calibration_parts import Scope, assemble, place_text, shifts_of
 from imganalysis.control_fields import (
     SINGLE_STAIN,
     UNSTAINED,
@@ -19,6 +19,7 @@ from imganalysis.prepare.bleedthrough import check_mixing
 from imganalysis.prepare.calibration import (
     ALL,
     ELSEWHERE,
+    GIVEN,
     NO_CONTROL,
     NOT_DONE,
     OFF,
@@ -164,17 +165,15 @@ def check_calibration(study: Study, settings: Settings, given: Sequence[Calibrat
     scopes = {scope_of(f) for f in fields}
     for calibration in given:
         if not any(select_calibration([calibration], *scope) for scope in scopes):
-            shown = "; ".join(
-                f"panel {p}, batch {b}, acquisition {a}" for p, b, a in sorted(scopes)
-            )
-            p, b, a = calibration.scope
+            shown = "; ".join(place_text(scope) for scope in sorted(scopes))
             raise CalibrationError(
-                f"a calibration fits no field of the study: panel {p}, batch {b}, acquisition {a}; "
+                f"a calibration fits no field of the study: {place_text(calibration.scope)}; "
                 f"the study has {shown}. Correct it, or take it out"
             )
         for name in sorted({p for p, _, _ in scopes if calibration.panel in (ALL, p)}):
             markers = [c.marker for c in study.panels[name].channels]
-            check_mixing(calibration.matrix(markers), markers, settings.calibration.max_condition)
+            matrix, limit = calibration.matrix(markers), settings.calibration.max_condition
+            check_mixing(matrix, markers, limit, given=calibration.bleedthrough == GIVEN)
     for where in fields:
         if where.role == SINGLE_STAIN and select_calibration(given, *scope_of(where)) is None:
             dye_of(where, study.panels[where.panel])

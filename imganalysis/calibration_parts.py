@@ -37,6 +37,12 @@ Scope = tuple[str, str, str]
 _DIGITS = 6  # of what is written: the hash must not hang on the last digit of a machine
 
 
+def place_text(scope: Scope) -> str:
+    """Name a scope in a message, without what has no name."""
+    names = zip(("panel", "batch", "acquisition"), scope, strict=True)
+    return ", ".join(f"{what} {name}" for what, name in names if name)
+
+
 def assemble(
     scope: Scope,
     panel: Panel,
@@ -85,10 +91,11 @@ def assemble(
     if not shares:
         return result
     try:
-        condition = bleedthrough.check_mixing(matrix, markers, settings.calibration.max_condition)
+        condition = bleedthrough.check_mixing(
+            matrix, markers, settings.calibration.max_condition, given=mixing == GIVEN
+        )
     except CalibrationError as error:
-        place = f"panel {scope[0]}, batch {scope[1]}, acquisition {scope[2]}"
-        raise CalibrationError(f"{place}: {error.message}") from None
+        raise CalibrationError(f"{place_text(scope)}: {error.message}") from None
     return result.model_copy(update={"condition": round(condition, _DIGITS)})
 
 

@@ -200,7 +200,7 @@ def run(
     device: DeviceOption = None,
     download: DownloadOption = False,
     background: Annotated[
-        str | None, typer.Option(metavar="panel|local|none", help="Background subtraction.")
+        str | None, typer.Option(metavar="panel|local|global|none", help="Background subtraction.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; all processors by default.")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+import typer
 import yaml
 
 from imganalysis import field_table, methods
 from imganalysis import tables as t
+from imganalysis.annotations import KINDS, WRITTEN
 from imganalysis.cli import app
 from imganalysis.panel import Channel
 from imganalysis.panel_fractions import DERIVED
 from imganalysis.quantify.ratios import RATIO_COLUMNS
 from imganalysis.segment import Segmenter
-from imganalysis.settings import Settings, parse_settings
+from imganalysis.settings import Preparation, Settings, parse_settings
 from imganalysis.settings_artefacts import Artefacts
 from imganalysis.training_data import TrainingRecipe, held_out
 
@@ -39,9 +41,28 @@ def test_words_are_explained_as_in_the_code(words: dict[str, str], text: str) ->
         assert f"| `{word}` | {meaning} |" in text
 
 
+def test_no_word_is_explained_twice(text: str) -> None:
+    for section in text.split("\n#"):
+        words = re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
+        assert sorted(set(words)) == sorted(words), section.splitlines()[0]
+
+
+def test_what_can_be_outlined_is_explained(repository: Path) -> None:
+    page = (repository / "docs" / "space.md").read_text(encoding="utf-8")
+    for kind in KINDS:
+        assert f"`{WRITTEN[kind]}`" in page and f"`{kind}`" in page, kind
+
+
 def test_facts_of_fields_and_status_are_explained(text: str) -> None:
     for word in (*field_table.FACTS, *field_table.STATUS):
         assert f"`{word}`" in text, word
+
+
+def test_the_help_names_every_background() -> None:
+    run: Any = typer.main.get_command(app)
+    (option,) = (p for p in run.commands["run"].params if p.name == "background")
+    backgrounds = get_args(Preparation.model_fields["background"].annotation)
+    assert option.metavar == "|".join(backgrounds)
 
 
 def test_links_lead_somewhere(repository: Path) -> None:

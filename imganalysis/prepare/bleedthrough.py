@@ -316,7 +316,9 @@ def pool_slopes(slopes: Sequence[Slope]) -> Pooled:
     return Pooled(value, se, value - half, value + half, n, "")
 
 
-def check_mixing(matrix: NDArray[np.float64], markers: Sequence[str], limit: float) -> float:
+def check_mixing(
+    matrix: NDArray[np.float64], markers: Sequence[str], limit: float, *, given: bool = False
+) -> float:
     """Refuse a matrix that cannot be inverted without blowing up the noise.
 
     Parameters
@@ -327,6 +329,8 @@ def check_mixing(matrix: NDArray[np.float64], markers: Sequence[str], limit: flo
         Names for the message.
     limit
         Greatest condition number.
+    given
+        Whether a person gave the shares, and no control did; for the message.
 
     Returns
     -------
@@ -344,10 +348,16 @@ def check_mixing(matrix: NDArray[np.float64], markers: Sequence[str], limit: flo
     units = matrix / np.linalg.norm(matrix, axis=0)
     alike = np.abs(units.T @ units) - 2 * np.eye(len(markers))
     a, b = sorted(divmod(int(np.argmax(alike)), len(markers)))
+    check = (
+        "Correct the shares that were given (`shares`, in the settings or the calibration file); "
+        "if they are"
+        if given
+        else "Check the `stain` of the single stain controls; if it is"
+    )
     raise CalibrationError(
         f"bleed-through: the dyes of {markers[a]} and {markers[b]} give nearly the same light in "
         f"all detectors (condition number {condition:.3g}, at most {limit:g}): taking one off the "
-        "other would leave noise. Check the `stain` of the single stain controls; if it is right, "
+        f"other would leave noise. {check} right, "
         "these dyes cannot be measured on one section with these filters"
     )
 

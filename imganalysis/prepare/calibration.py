@@ -242,7 +242,8 @@ def calibrate(
         out[surface.marker] = flat.astype(np.float32)
     matrix = calibration.matrix(markers)
     if not np.array_equal(matrix, np.eye(len(markers))):
-        check_mixing(matrix, markers, max_condition)
+        given = calibration.bleedthrough == GIVEN
+        check_mixing(matrix, markers, max_condition, given=given)
         pixels = unmix(np.stack([out[marker] for marker in markers]), matrix, offset)
         out = {m: p.astype(np.float32) for m, p in zip(markers, pixels, strict=True)}
         if clipped is not None:

@@ -87,7 +87,8 @@ def test_without_a_unit_nothing_is_guessed(tmp_path: Path) -> None:
     [
         ("Tumor", "tumour"), ("tumour", "tumour"), (" TUMOR ", "tumour"),
         ("Tumor: Positive", "tumour"), ("Vessel", "vessel"), ("blood_vessels", "vessel"),
-        ("Ignore*", "exclude"), ("Exclude", "exclude"), ("excluded", "exclude"),
+        ("Pigment", "pigment"), ("Ignore*", "exclude"), ("Exclude", "exclude"),
+        ("excluded", "exclude"),
     ],
 )  # fmt: skip
 def test_names_of_classes(tmp_path: Path, name: str, kind: str) -> None:
@@ -109,7 +110,8 @@ def test_other_classes_are_left_out_but_not_all(tmp_path: Path) -> None:
     unclassified["properties"] = {}
     found = read(tmp_path, collection(line, unclassified, feature("Vessel")))
     assert [o.kind for o in found] == ["vessel"]
-    with pytest.raises(AnnotationsError, match=r"classes Tumor, Vessel or Ignore\*, found Stroma"):
+    said = r"of the classes Tumor, Vessel, Pigment, Ignore\*, found Stroma"
+    with pytest.raises(AnnotationsError, match=said):
         read(tmp_path, collection(line))
     assert read(tmp_path, collection()) == ()
 

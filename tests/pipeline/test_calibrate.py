@@ -21,6 +21,7 @@ from imganalysis.io import write_stack
 from imganalysis.opening import open_study
 from imganalysis.panel import load_panel
 from imganalysis.pipeline import run_study
+from imganalysis.prepare.calibration import Calibration, Share
 from imganalysis.report.summary import bleedthrough_note
 from imganalysis.settings import Settings, parse_settings
 from imganalysis.simulate import load_recipe, simulate_field
@@ -28,7 +29,6 @@ from imganalysis.simulate import load_recipe, simulate_field
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imganalysis.prepare.calibration import Calibration
     from imganalysis.study import Study
 
 GRID: dict[str, Any] = {
@@ -213,8 +213,15 @@ def test_shares_of_the_settings_go_before_controls(folder: Path) -> None:
     with pytest.raises(CalibrationError, match="no panel of the study has CD3"):
         calibrate_study(opened(folder), settings(shares={"CD3": {"MelanA": 0.05}}), workers=1)
     alike = {"casp3": {"MelanA": 0.95}, "MelanA": {"casp3": 0.95}}
-    with pytest.raises(CalibrationError, match=r"batch .*the dyes of MelanA and casp3"):
+    with pytest.raises(CalibrationError, match=r"the dyes of MelanA and casp3") as refused:
         calibrate_study(opened(folder), settings(shares=alike), workers=1)
+    text = str(refused.value)
+    assert text.startswith("panel apoptosis: bleed-through"), text  # no batch has a name
+    assert "Correct the shares that were given" in text and "single stain" not in text
+    pairs = (("casp3", "MelanA"), ("MelanA", "casp3"))
+    file = Calibration(shares=tuple(Share(detector=i, dye=j, share=0.95) for i, j in pairs))
+    with pytest.raises(CalibrationError, match="Correct the shares that were given"):
+        calibrate_study(opened(folder), settings(), [file], workers=1)
 
 
 def test_a_channel_that_lies_beside_is_found_before_dyes_are_compared(tmp_path: Path) -> None:

@@ -169,3 +169,6 @@ def test_dyes_that_no_filter_parts_are_refused():
     with pytest.raises(CalibrationError, match=r"dyes of CD3 and CD56 .* at most 10") as error:
         check_mixing(alike, names, 10)
     assert error.value.reason == "calibration"
+    assert "Check the `stain` of the single stain controls" in str(error.value)
+    with pytest.raises(CalibrationError, match="Correct the shares that were given"):
+        check_mixing(alike, names, 10, given=True)
