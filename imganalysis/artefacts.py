@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.label_places import at_numbers, compact
 from imganalysis.prepare.autofluorescence import autofluorescence_mask
 from imganalysis.prepare.folds import fold_mask
 from imganalysis.prepare.pigment import pigment_mask
@@ -102,7 +103,7 @@ def find_artefacts(
     nuclei = outlines(compartments["nucleus"])
     glow = find_glow(looked, nuclei, panel, settings)
     stain = looked.images[panel.nuclei.marker]
-    sharp = edge_sharpness(stain, nuclei, looked.pixel)
+    sharp = edge_sharpness(stain, nuclei, objects[t.LABEL], looked.pixel)
     return judge_artefacts(objects, looked, glow, sharp, compartments["cell"], settings)
 
 
@@ -189,7 +190,7 @@ def judge_artefacts(
     looked, glow
         As `look_for` and `find_glow` give them.
     sharpness
-        By label, as `imganalysis.prepare.sharpness.edge_sharpness` gives it.
+        Of each object, as `imganalysis.prepare.sharpness.edge_sharpness` gives it.
     cells
         (Y, X) or (Z, Y, X) labels.
     settings
@@ -202,7 +203,7 @@ def judge_artefacts(
     table[t.AF_SHARE] = _shares(masks.get(AUTOFLUORESCENCE), cells, labels)
     table[t.AF_AFFECTED] = table[t.AF_SHARE].to_numpy() > wanted.af_share
     table[t.PIGMENT_SHARE] = _shares(masks.get(PIGMENT), cells, labels)
-    table[t.SHARPNESS] = sharpness[labels]
+    table[t.SHARPNESS] = sharpness
     pigmented = table[t.PIGMENT_SHARE].to_numpy() > wanted.pigment_share
     excluded = {"pigment": pigmented, "folded": _centred(masks.get(FOLDS), objects, pixel)}
     if wanted.min_sharpness is not None:
@@ -254,10 +255,10 @@ def _shares(
     """Share of each cell's pixels in a mask; NaN where there is none."""
     if mask is None:
         return np.full(len(labels), np.nan)
-    size = max(int(cells.max(initial=0)), int(labels.max(initial=0))) + 1
-    inside = cells[np.broadcast_to(mask, cells.shape)]
-    hit, all_ = np.bincount(inside, minlength=size), np.bincount(cells.ravel(), minlength=size)
-    return np.asarray(hit[labels] / np.maximum(all_[labels], 1))
+    numbers, places = compact(cells)
+    inside = places[np.broadcast_to(mask, cells.shape)]
+    hit, all_ = (np.bincount(at.ravel(), minlength=len(numbers)) for at in (inside, places))
+    return np.nan_to_num(at_numbers(numbers, hit / np.maximum(all_, 1), labels))
 
 
 def _centred(

@@ -170,7 +170,10 @@ class LiveField:
         self._cells = expand_cells(labels, spacing, self._settings.measuring.expansion_um)
         self._raw = self._measured(labels, self._ring, self._cells, None)
         self._counts = self._count(self._cells, self._ring, None)
-        self._step, self._slope = edge_parts(self._smooth, outlines(labels), self._flat)
+        self._edged = present(labels)
+        self._step, self._slope = edge_parts(
+            self._smooth, outlines(labels), self._edged, self._flat
+        )
         self._known: dict[tuple[int, int], tuple[float, int]] = {}
 
     def _measure_part(
@@ -274,24 +277,24 @@ class LiveField:
         self, labels: NDArray[np.uint32], edged: NDArray[np.uint32], margin: list[int]
     ) -> None:
         """Put the edges of some nuclei in the place of the old ones."""
-        size = int(labels.max(initial=0)) + 1
         ids = present(labels)
-        kept = ids[~np.isin(ids, edged) & (ids < len(self._step))]
-        mine = edged[np.isin(edged, ids)]
-        box = around(mine, (labels,), margin)
+        kept = np.isin(ids, self._edged) & ~np.isin(ids, edged)
+        mine = np.isin(ids, edged)
+        box = around(ids[mine], (labels,), margin)
         if box is None:  # one that stood alone is gone
-            parts = self._step, self._slope
+            parts = np.zeros(0), np.zeros(0)
         elif not labels[slices(box)].all():
-            parts = edge_parts(self._smooth[slices(box)], labels[slices(box)], self._flat)
+            part = labels[slices(box)]
+            parts = edge_parts(self._smooth[slices(box)], part, ids[mine], self._flat)
         else:
-            parts = edge_parts(self._smooth, labels, self._flat)
+            parts = edge_parts(self._smooth, labels, ids[mine], self._flat)
         found = []
         for old, new in zip((self._step, self._slope), parts, strict=True):
-            values = np.full(size, np.nan)
-            values[kept] = old[kept]
-            values[mine] = new[mine]
+            values = np.full(len(ids), np.nan)
+            values[kept] = old[np.searchsorted(self._edged, ids[kept])]
+            values[mine] = new
             found.append(values)
-        self._step, self._slope = found
+        self._edged, (self._step, self._slope) = ids, found
 
     # The parts that hang on all of them.
 

@@ -18,9 +18,10 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables words panel panel_check panel_fractions panel_match panel_reference settings "
-    "settings_artefacts settings_base settings_calibration settings_counting settings_gating "
-    "settings_neighbours settings_space methods stack tables_cohort run_file".split()
+    "tables label_places words panel panel_check panel_fractions panel_match panel_reference "
+    "settings settings_artefacts settings_base settings_calibration settings_counting "
+    "settings_gating settings_neighbours settings_space methods stack tables_cohort "
+    "run_file".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
 AROUND = frozenset({"engine", "study", "corrections"})

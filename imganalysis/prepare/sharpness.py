@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from imganalysis.label_places import at_numbers, compact
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _SMOOTH_UM = 0.3  # sigma, against noise
 _INSIDE_UM = (1.0, 2.0)  # from the edge, where the nucleus is bright and its surroundings dark
@@ -19,6 +21,7 @@ _NEAR_UM = 0.7  # of the edge, where its slope is looked for
 def edge_sharpness(
     image: NDArray[Any],
     nuclei: NDArray[np.integer[Any]],
+    labels: ArrayLike,
     spacing_um: tuple[float, float],
 ) -> NDArray[np.float64]:
     """Steepness of the nuclei's edges.
@@ -29,16 +32,18 @@ def edge_sharpness(
         (Y, X) nuclear stain.
     nuclei
         (Y, X) labels, 0 = background.
+    labels
+        Numbers of the nuclei to tell of.
     spacing_um
         (Y, X) size of a pixel.
 
     Returns
     -------
     sharpness
-        (largest label + 1,) float64, per um: the slope at the edge, inwards, over the height of
+        (labels,) float64, per um: the slope at the edge, inwards, over the height of
         the step from the surroundings to the nucleus. About 1 / (2.5 sigma) for an edge blurred
-        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for label 0 and for
-        what has no free edge or no step.
+        by a Gaussian of a sigma up to 0.8 um; more blur lowers it less. NaN for what has
+        no free edge or no step.
 
     Notes
     -----
@@ -47,7 +52,7 @@ def edge_sharpness(
     between them is no edge to the background and is left out. An edge cut aslant by the section
     is softer than the optics are.
     """
-    return sharpness_of(*edge_parts(smoothed_stain(image, spacing_um), nuclei, spacing_um))
+    return sharpness_of(*edge_parts(smoothed_stain(image, spacing_um), nuclei, labels, spacing_um))
 
 
 def smoothed_stain(image: NDArray[Any], spacing_um: tuple[float, float]) -> NDArray[np.float64]:
@@ -67,6 +72,7 @@ def reach_px(spacing_um: tuple[float, float]) -> int:
 def edge_parts(
     smooth: NDArray[np.float64],
     nuclei: NDArray[np.integer[Any]],
+    labels: ArrayLike,
     spacing_um: tuple[float, float],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Step from the surroundings to each nucleus, and the slope at its edge.
@@ -76,13 +82,16 @@ def edge_parts(
     smooth
         As `smoothed_stain` gives it; it and the nuclei may be a part of a field, which is as
         good as all of it for nuclei that lie `reach_px` within.
+    labels
+        Numbers of the nuclei to tell of.
 
     Returns
     -------
-    step, slope : (largest label + 1,) float64, by label; NaN without pixels
+    step, slope : (labels,) float64; NaN without pixels
     """
-    size = int(nuclei.max(initial=0)) + 1
-    nothing = np.full(size, np.nan)
+    numbers, nuclei = compact(nuclei)
+    size = len(numbers)
+    nothing = np.full(np.size(labels), np.nan)
     inside = nuclei > 0
     if not inside.any() or inside.all():
         return nothing, nothing
@@ -102,17 +111,16 @@ def edge_parts(
     bright = (signed >= low) & (signed <= high)
     dark = (signed <= -low) & (signed >= -high) & own
     step = _mean(smooth, bright, nearest, size) - _mean(smooth, dark, nearest, size)
-    return step, _mean(inwards, edge, nearest, size)
+    slopes = _mean(inwards, edge, nearest, size)
+    return at_numbers(numbers, step, labels), at_numbers(numbers, slopes, labels)
 
 
 def sharpness_of(step: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sharpness by label, of what `edge_parts` gives of all of a field."""
+    """Sharpness of each nucleus, of what `edge_parts` gives of all of a field."""
     positive = step[step > 0]
     least = _LEAST_STEP * float(np.median(positive)) if positive.size else np.inf
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(step > least, slope / step, np.nan)
-    found[0] = np.nan
-    return np.asarray(found)
+        return np.asarray(np.where(step > least, slope / step, np.nan))
 
 
 def _mean(

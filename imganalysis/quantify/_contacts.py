@@ -71,6 +71,7 @@ def contact_table(counts: ContactCounts, spacing_um: tuple[float, ...]) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def _key(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers that are in the order of the pairs."""
-    return (pairs[:, 0] << 32) + pairs[:, 1]
+def _key(pairs: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Numbers that are in the order of the pairs; labels have up to 32 bit."""
+    whole = pairs.astype(np.uint64)
+    return np.asarray((whole[:, 0] << np.uint64(32)) + whole[:, 1])

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.label_places import compact
 from imganalysis.quantify._flood import flood
 
 if TYPE_CHECKING:
@@ -177,28 +178,33 @@ def _bridges(
     if not len(near):
         return np.zeros(0), np.zeros(0, np.int64)
     depth, height, width = (1, *nuclei.shape) if nuclei.ndim == 2 else nuclei.shape
-    number = np.zeros(int(nuclei.max()) + 1, np.int32)
-    number[labels] = np.arange(1, len(labels) + 1)
-    owner = number[nuclei].ravel() - 1
+    owner = _numbered(nuclei, labels).ravel() - 1
     smooth, order, steps = flooded.smooth, flooded.order, flooded.steps
     limit = _size(np.array([disc_diameter(settings.fragment_cell_um2)]), nuclei.ndim)[0]
     keys = near[:, 0].astype(np.int64) * len(labels) + near[:, 1]
     joined, pixels = flood(
         order, steps, (depth, height, width), owner.astype(np.int32), keys, len(labels),
-        int(limit / float(np.prod(spacing_um))),
+        # What is as large as the limit is not above it, whatever the roots above round to.
+        int(limit / float(np.prod(spacing_um)) * (1 + 1e-9)),
     )  # fmt: skip
     levels = smooth[order[joined]] if order.size else np.zeros(len(keys))
     return np.where(joined >= 0, levels, np.nan).astype(np.float64), pixels
+
+
+def _numbered(nuclei: NDArray[np.uint32], labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Give some objects the numbers 1, 2, ... in their order, and 0 to all else."""
+    numbers, places = compact(nuclei)
+    number = np.zeros(len(numbers), np.int32)
+    number[np.searchsorted(numbers, labels)] = np.arange(1, len(labels) + 1)
+    return np.asarray(number[places])
 
 
 def _edges(nuclei: NDArray[np.uint32], labels: NDArray[Any]) -> dict[int, NDArray[np.intp]]:
     """Pixels at the edge of some objects, (N, axes), by label."""
     from scipy.ndimage import binary_erosion, find_objects
 
-    wanted = np.zeros(int(nuclei.max(initial=0)) + 1, np.int32)
-    wanted[labels] = np.arange(1, len(labels) + 1)
     found = {}
-    for label, box in zip(labels, find_objects(wanted[nuclei]), strict=True):
+    for label, box in zip(labels, find_objects(_numbered(nuclei, labels)), strict=True):
         one = nuclei[box] == label
         corner = [side.start for side in box]
         found[int(label)] = np.argwhere(one & ~binary_erosion(one)) + corner

@@ -71,7 +71,7 @@ def draw_nuclei(
     picture
         (Y, X, 3) uint8, changed in place.
     labels
-        (Y, X), 0 = background, at the size of the picture.
+        (Y, X), 0 = background, at the size of the picture; numbers of no great gaps.
     colours
         (largest label + 1, 3) uint8.
     solid

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from imganalysis import tables as t
+from imganalysis.label_places import compact
 from imganalysis.report._composite import channel_rgb, composite, display_range
 from imganalysis.report._outlines import DIM, draw_links, draw_mask_edge, draw_nuclei, enlarge
 from imganalysis.report._sheet import FAINT, FRAME, INK, SMALLEST_WIDTH, TISSUE, Item, sheet
@@ -123,11 +124,11 @@ def _outlined(
     masks: Mapping[str, NDArray[np.bool_] | None],
     factor: int,
 ) -> NDArray[np.uint8]:
-    size = int(labels.max(initial=0)) + 1
-    table = np.full((size, 3), 255, np.uint8)
-    solid = np.zeros(size, bool)
-    known = cells[cells[t.LABEL] < size]
-    ids = known[t.LABEL].to_numpy(dtype=np.int64)
+    numbers, places = compact(labels)
+    table = np.full((len(numbers), 3), 255, np.uint8)
+    solid = np.zeros(len(numbers), bool)
+    known = cells[np.isin(cells[t.LABEL], numbers)]
+    ids = np.searchsorted(numbers, known[t.LABEL].to_numpy(dtype=np.int64))
     solid[ids] = known[t.EVALUABLE].to_numpy(dtype=bool)
     for name, colour in class_colours.items():
         table[ids[(known[t.PHENOTYPE] == name).to_numpy(dtype=bool)]] = _rgb(colour)
@@ -135,10 +136,9 @@ def _outlined(
     tissue, frame = masks["tissue"], masks["frame"]
     if tissue is not None:
         draw_mask_edge(picture, enlarge(tissue, factor), TISSUE, dash=3)
-    draw_nuclei(
-        picture, enlarge(labels, factor), table, solid, width=min(max(2, factor // 2), THICKEST)
-    )
-    draw_links(picture, enlarge(labels, factor), _cells_of_many(known), table)
+    shown = enlarge(places, factor)
+    draw_nuclei(picture, shown, table, solid, width=min(max(2, factor // 2), THICKEST))
+    draw_links(picture, shown, _cells_of_many(known.assign(**{t.LABEL: ids})), table)
     if frame is not None:
         draw_mask_edge(picture, enlarge(frame, factor), FRAME, dash=12, width=2)
     return picture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
@@ -50,6 +50,7 @@ def slow_bridge(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(24, 31), (4, 12, 14)]))
+@example(10059, (24, 31))  # the largest component is as large as the limit
 def test_bridge_is_the_highest_level_that_joins(seed: int, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(seed)
     nuclei = np.zeros(shape, np.uint32)
