@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from imganalysis import tables as t
-from imganalysis.errors import ImageError, LabelsError, SettingsError
+from imganalysis.errors import ImageError, SettingsError
 from imganalysis.io import is_png, read_grey, read_labels, read_stack
-from imganalysis.segment import check_labels
+from imganalysis.segment import check_labels, check_numbered
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 IMAGE, MASK = "image", "mask"
@@ -150,12 +149,5 @@ def _read_image(path: Path, given: PixelSize | None) -> tuple[NDArray[Any], Pixe
 
 def _read_mask(path: Path) -> NDArray[Any]:
     labels: NDArray[Any] = read_grey(path) if is_png(path) else read_labels(path)
-    if labels.size and set(np.unique(labels).tolist()) == {0, 255}:
-        from scipy.ndimage import label
-
-        if label(labels)[1] > 1:
-            raise LabelsError(
-                f"{path}: one value, 255, in several pieces: a mask of foreground; expected one "
-                "number per object. Number them first, e.g. with skimage.measure.label"
-            )
+    check_numbered(labels, source=str(path))
     return labels

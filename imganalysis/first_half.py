@@ -24,6 +24,7 @@ from imganalysis.quantify.sections import seen_um
 from imganalysis.quantify.window import FieldSpace, field_space, place_objects
 from imganalysis.segment import (
     check_labels,
+    check_numbered,
     expand_cells,
     find_nuclei,
     model_facts,
@@ -143,7 +144,7 @@ def measure_stack(
     ImageError
         A channel is missing, black, not finite, or is no nuclear stain.
     LabelsError
-        `nuclei` is no label image or has another size.
+        `nuclei` is no label image (a mask is none), or has another size.
     """
     settings = settings or Settings()
     _require_scale(stack)
@@ -156,7 +157,9 @@ def measure_stack(
     if nuclei is None:
         labels = _segment(images[stain], spacing, settings, threads)
     else:
-        labels = check_labels(nuclei, images[stain].shape)
+        source = f"{stack.source}: the given nuclei"
+        labels = check_labels(nuclei, images[stain].shape, source=source)
+        check_numbered(labels, source=source)
     if correct is not None:
         labels = correct(labels, spacing)
     widths = ring_widths(

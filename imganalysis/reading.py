@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imganalysis.errors import LabelsError
 from imganalysis.io import read_labels, read_stack
 from imganalysis.methods import GivenLabels
-from imganalysis.segment import model_facts
+from imganalysis.segment import check_numbered, model_facts
 from imganalysis.stack import IMAGE_SUFFIXES, PixelSize, series_name
 from imganalysis.words import plural
 
@@ -72,7 +72,7 @@ def given_nuclei(where: Field, settings: Settings) -> NDArray[np.uint32] | None:
     Raises
     ------
     LabelsError
-        No such file, more than one, or no label image.
+        No such file, more than one, or no label image: a mask is none.
     """
     given = settings.segmentation
     if not isinstance(given, GivenLabels):
@@ -80,7 +80,9 @@ def given_nuclei(where: Field, settings: Settings) -> NDArray[np.uint32] | None:
     path = Path(given.path)
     if path.is_dir():
         path = _labels_of(where, path, _label_files(path))[0]
-    return read_labels(path, given.page)
+    labels = read_labels(path, given.page)
+    check_numbered(labels, source=str(path))
+    return labels
 
 
 def check_given(study: Study, settings: Settings) -> None:

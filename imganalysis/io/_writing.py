@@ -99,9 +99,14 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.uint32]:
     Raises
     ------
     LabelsError
-        Not whole numbers, negative ones, or beyond 32 bit.
+        Not whole numbers (a mask of yes and no is none), negative ones, or beyond 32 bit.
     """
-    if array.dtype.kind not in "iub":
+    if array.dtype == bool:
+        raise LabelsError(
+            f"{where}: a mask of yes and no, expected one whole number per object; "
+            "number its objects first, e.g. with skimage.measure.label"
+        )
+    if array.dtype.kind not in "iu":
         raise LabelsError(
             f"{where}: a label image holds whole numbers, got {array.dtype}. "
             f"Save it as 16 or 32 bit integers."

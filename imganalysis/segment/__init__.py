@@ -2,7 +2,13 @@
 
 from imganalysis.segment._skimage import segment_nuclei
 from imganalysis.segment.cells import expand_cells, ring_widths, rings
-from imganalysis.segment.labels import check_labels, label_ids, relabel, touching_border
+from imganalysis.segment.labels import (
+    check_labels,
+    check_numbered,
+    label_ids,
+    relabel,
+    touching_border,
+)
 from imganalysis.segment.registry import (
     ModelFacts,
     Segmenter,
@@ -15,6 +21,7 @@ __all__ = [
     "ModelFacts",
     "Segmenter",
     "check_labels",
+    "check_numbered",
     "expand_cells",
     "find_nuclei",
     "label_ids",

@@ -64,6 +64,35 @@ def check_labels(
     return array.astype(np.uint32, copy=False)
 
 
+def check_numbered(labels: NDArray[np.integer[Any]], *, source: str = "label image") -> None:
+    """Check that the objects of a label image have a number each.
+
+    Parameters
+    ----------
+    labels
+        (Y, X) or (Z, Y, X), 0 = background.
+    source
+        Where they are from, for the message.
+
+    Raises
+    ------
+    LabelsError
+        One number alone, in separate pieces: a mask, which would be taken for one object.
+    """
+    number = int(labels.max(initial=0))
+    inside = labels == number
+    if number == 0 or not (inside | (labels == 0)).all():
+        return
+    from scipy.ndimage import label
+
+    pieces = label(inside, np.ones((3,) * labels.ndim))[1]
+    if pieces > 1:
+        raise LabelsError(
+            f"{source}: one number, {number}, in {pieces} separate pieces: a mask of foreground; "
+            "expected one number per object. Number them first, e.g. with skimage.measure.label"
+        )
+
+
 def label_ids(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
     """Numbers of the objects in ascending order, without the background."""
     ids = np.unique(labels)

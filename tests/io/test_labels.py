@@ -39,6 +39,7 @@ def test_a_volume(tmp_path: Path) -> None:
     ("data", "match"),
     [
         (LABELS.astype("float32"), "holds whole numbers, got float32"),
+        (LABELS > 3, "a mask of yes and no"),
         (LABELS.astype("int16") - 1, "has no negative number, got -1"),
         (LABELS.astype("uint64") + 2**32, "labels go up to"),
     ],

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from imganalysis import tables as t
+from imganalysis.errors import LabelsError
 from imganalysis.first_half import Measured, measure_stack
 from imganalysis.io import read_labels, write_labels, write_stack
 from imganalysis.methods import GivenLabels
@@ -120,3 +122,38 @@ def test_a_run_gives_the_numbers_of_the_label_image(field: SimulatedField, tmp_p
         assert tables[name][0][t.LABEL].tolist() == new[tables["few"][0][t.LABEL]].tolist()
         assert tables[name][1] == tables["few"][1]
         assert peak < tables["few"][2] + FAR
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "words"),
+    [
+        (1, bool, "a mask of yes and no"),
+        (1, np.uint8, r"one number, 1, in \d+ separate pieces"),
+        (255, np.uint8, r"one number, 255, in \d+ separate pieces"),
+    ],
+)
+def test_a_mask_is_not_one_nucleus(
+    field: SimulatedField, tmp_path: Path, number: int, dtype: type, words: str
+) -> None:
+    study = tmp_path / "study"
+    (study / "P1").mkdir(parents=True)
+    write_stack(study / "P1" / "A.ome.tif", field.stack)
+    mask = ((field.labels > 0) * number).astype(dtype)
+    with pytest.raises(LabelsError, match=words):
+        measure_stack(field.stack, load_panel("apoptosis"), nuclei=mask)
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, mask, photometric="minisblack")
+    settings = Settings(segmentation=GivenLabels(path=str(path)))
+    result = run_study(
+        open_study(study, panels=["apoptosis"]), tmp_path / "out", settings, workers=1
+    )
+    assert result.fields["reason"].tolist() == ["labels"]
+    message = result.fields["message"][0]
+    assert "mask.tif" in message
+    assert "Number" in message or "number its objects" in message
+
+
+def test_one_nucleus_alone_is_no_mask(field: SimulatedField) -> None:
+    one = np.where(field.labels == 3, 255, 0)
+    seen = measure_stack(field.stack, load_panel("apoptosis"), nuclei=one)
+    assert seen.objects[t.LABEL].tolist() == [255]
