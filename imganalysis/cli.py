@@ -181,7 +181,7 @@ def run(
     axes: AxesOption = None,
     time: Annotated[int | None, typer.Option(help="Time point of time series, from 0.")] = None,
     allow_rgb: Annotated[bool, typer.Option(help="Read RGB images; flagged.")] = False,
-    section_um: Annotated[float | None, typer.Option(help="Thickness of the section, um.")] = None,
+    section_um: Annotated[float | None, typer.Option(help="Thickness of the sections, um.")] = None,
     guard_um: Annotated[
         float | None,
         typer.Option(help="Strip along the border in which nothing is counted, um."),

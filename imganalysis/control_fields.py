@@ -160,7 +160,7 @@ def control_picture(where: Field, panel: Panel, settings: Settings) -> ControlPi
     choice = project(
         pixels[guide],
         stack.pixel_size.z,
-        where.section_um or settings.projection.section_um,
+        settings.projection.chosen_um(where.section_um),
         settings.projection,
     )
     level = clip_level(pixels)

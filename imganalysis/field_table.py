@@ -49,6 +49,7 @@ def field_table(
     counts: Counts,
     region_mm2: Mapping[str, Mapping[str, float]],
     excluded: pd.DataFrame,
+    section_um: float | None = None,
 ) -> pd.DataFrame:
     """Table of every field of a study, also of those not analysed.
 
@@ -65,9 +66,11 @@ def field_table(
         Field -> counted area of each region.
     excluded
         Objects per field and reason of exclusion.
+    section_um
+        Thickness that the settings give to sections of which the study says none.
     """
     by_name = {result.field.name: result for result in results}
-    rows = [_row(study, field, by_name.get(field.name)) for field in study.fields]
+    rows = [_row(study, field, by_name.get(field.name), section_um) for field in study.fields]
     table = pd.DataFrame(rows)
     names = table[t.FIELD]
     for column, region in t.REGION_AREAS.items():
@@ -127,7 +130,9 @@ def fraction_counts(read: StudyCounts, names: pd.Index[str]) -> pd.DataFrame:
     return found
 
 
-def _row(study: Study, field: Field, result: FieldResult | None) -> dict[str, Any]:
+def _row(
+    study: Study, field: Field, result: FieldResult | None, section_um: float | None
+) -> dict[str, Any]:
     status, reason, message = _status(field, result)
     row: dict[str, Any] = {
         t.FIELD: field.name,
@@ -141,7 +146,7 @@ def _row(study: Study, field: Field, result: FieldResult | None) -> dict[str, An
         "acquisition": field.acquisition,
         "role": field.role,
         "stain": field.stain,
-        "section_um": field.section_um,
+        "section_um": section_um if field.section_um is None else field.section_um,
         **{name: field.extra.get(name, "") for name in study.columns},
         "file": clean_text(_relative(field.path, study.root)),
         "scene": field.scene,

@@ -123,7 +123,7 @@ def measure_stack(
     settings
         Of the run; defaults if not given.
     section_um
-        Thickness of the section where it is known, um.
+        Thickness of this section where it is known, um; else that of the settings.
     nuclei
         (Y, X) or (Z, Y, X) label image to use instead of a segmentation.
     allow_black
@@ -300,6 +300,7 @@ def _depth_facts(
         # The first plane is looked at only: what reaches it is not counted.
         planes = seen.facts["n_planes"] - (counting.stack == "disector")
         volume = tissue_um2 * planes * spacing[0] / 1e9
+    section_um = section_um or settings.projection.section_um
     thick = seen_um(kind, short=short, section_um=section_um, settings=counting)
     return {"seen_um": thick, "volume_mm3": volume}
 

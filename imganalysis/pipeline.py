@@ -182,7 +182,10 @@ def analyse_study(
     )
     results = with_numbers(results, judged.numbers, judged.unmerged)
     results = flag_learned(results, classifier)
-    fields = field_table(study, results, judged.counts, judged.region_mm2, judged.excluded)
+    fields = field_table(
+        study, results, judged.counts, judged.region_mm2, judged.excluded,
+        settings.projection.section_um,
+    )  # fmt: skip
     fields = fail_conflicts(
         fields,
         conflict_counts(judged.cells, study.panels),

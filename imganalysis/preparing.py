@@ -98,7 +98,7 @@ def prepare_stack(
     choice = project(
         pixels[markers.index(panel.nuclei.marker)],
         stack.pixel_size.z,
-        section_um or settings.projection.section_um,
+        settings.projection.chosen_um(section_um),
         settings.projection,
     )
     clipped = clipped_pixels(pixels, clip_level(pixels))

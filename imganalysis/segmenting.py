@@ -109,7 +109,7 @@ def segment_series(
     planes = stack.numpy([_position(stack, channel)])[0]
     size, flags = stack.pixel_size, stack.flags
     if len(planes) > 1:
-        choice = project(planes, size.z, settings.projection.section_um, settings.projection)
+        choice = project(planes, size.z, settings.projection.chosen_um(), settings.projection)
         picture = apply(planes[None], choice)[0]
         flags = (*flags, *choice.flags)
     else:

@@ -59,6 +59,10 @@ class Reading(Model):
         return value
 
 
+USUAL_SECTION_UM = 3.0
+"""Thickness that planes are chosen for where nobody says it."""
+
+
 class Projection(Model):
     """How a stack of planes becomes the picture that is measured."""
 
@@ -68,12 +72,19 @@ class Projection(Model):
         description="auto: mean over the section for stacks thinner than a nucleus, "
         "none for thicker ones",
     )
-    section_um: Positive = Field(
-        3.0, title="Section thickness", description="um; the manifest's section_um goes first"
+    section_um: Positive | None = Field(
+        None,
+        title="Section thickness",
+        description=f"um; the manifest's section_um goes first. Not given: planes are chosen for "
+        f"{USUAL_SECTION_UM:g}, and nothing is corrected for the section",
     )
     thick_um: Positive = Field(
         8.0, title="Thick stack", description="um; a stack from this thickness on is left in 3-D"
     )
+
+    def chosen_um(self, known: float | None = None) -> float:
+        """Thickness that planes are chosen for, um; `known` is the field's own."""
+        return known or self.section_um or USUAL_SECTION_UM
 
 
 class Preparation(Model):
