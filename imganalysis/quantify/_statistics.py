@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def make_plan(
     Raises
     ------
     ValueError
-        An unknown statistic, a fraction above no level, or the saturation of unknown pixels.
+        An unknown statistic, a fraction above no level or above one that is no finite number,
+        or the saturation of unknown pixels.
     """
     moments, zeros = False, set()
     levels: dict[int, float] = {}
@@ -74,7 +76,12 @@ def make_plan(
         elif name == _ABOVE:
             if marker not in thresholds:
                 raise ValueError(f"{_ABOVE} of {marker} needs a threshold")
-            levels[channel] = float(thresholds[marker])
+            level = thresholds[marker]
+            if not isinstance(level, Real) or not np.isfinite(float(level)):
+                raise ValueError(
+                    f"{_ABOVE} of {marker}: its threshold is a finite number, got {level!r}"
+                )
+            levels[channel] = float(level)
         elif name == _ZERO:
             zeros.add(channel)
         elif name == _SATURATED:

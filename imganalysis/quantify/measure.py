@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def measure(
     extra
         Further (marker, compartment, statistic).
     thresholds
-        Marker -> level for ``fraction_above``.
+        Marker -> level for ``fraction_above``, a finite number.
     clipped
         Pixels at the end of the detector's range, if known: bool, as `images`.
     solidity
@@ -103,7 +104,8 @@ def measure(
         Labels that are not whole numbers from 0 to 2**32 - 1; a compartment that has another
         shape than the nuclei, or numbers that no nucleus has.
     ValueError
-        Images, markers or spacings do not fit the labels, or a statistic is unknown.
+        Images, markers or spacings do not fit the labels, a statistic is unknown, or a
+        threshold is no finite number.
 
     Notes
     -----
@@ -170,6 +172,12 @@ def _check_shapes(labels: Mapping[str, Any], spacing_um: tuple[float, ...]) -> t
             f"got {', '.join(labels) or 'nothing'}"
         )
     nuclei = labels[NUCLEUS]
+    steps: Any = spacing_um
+    if np.ndim(steps) != 1 or not all(isinstance(step, Real) for step in steps):
+        raise ValueError(
+            "spacing_um: expected one number in um for each axis of the labels, e.g. "
+            f"(0.25, 0.25); got {spacing_um!r}"
+        )
     if nuclei.ndim not in (2, 3) or len(spacing_um) != nuclei.ndim:
         raise ValueError(
             "labels have 2 or 3 axes and one spacing each; got "

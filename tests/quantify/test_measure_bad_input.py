@@ -71,6 +71,11 @@ def test_arrays_that_do_not_fit_are_named() -> None:
     for spacing in ((1.0, 0.0), (1.0, float("nan")), (-1.0, 1.0)):
         with pytest.raises(ValueError, match="in um and greater than 0"):
             measure({"nucleus": NUCLEI}, [IMAGE], ["a"], spacing)
+    wrong: Any
+    for wrong in (1.0, ("1", "1"), None, np.float64(0.5), (1.0, None), "11"):
+        with pytest.raises(ValueError, match="spacing_um: expected one number in um for each axis"):
+            measure({"nucleus": NUCLEI}, [IMAGE], ["a"], wrong)
+    assert len(measure({"nucleus": NUCLEI}, [IMAGE], ["a"], tuple(np.ones(2, np.float32))))
     with pytest.raises(ValueError, match="labels have 2 or 3 axes"):
         measure({"nucleus": NUCLEI[0]}, [IMAGE[0]], ["a"], (1.0,))
 
@@ -81,6 +86,10 @@ def test_statistics_that_cannot_be_taken_are_refused() -> None:
             run(statistics=(name,))
     with pytest.raises(ValueError, match="saturated_fraction of a needs the clipped pixels"):
         run(statistics=("saturated_fraction",))
+    wrong: Any
+    for wrong in (np.nan, np.inf, -np.inf, "1", None):
+        with pytest.raises(ValueError, match="fraction_above of a: its threshold is a finite"):
+            run(statistics=("fraction_above",), thresholds={"a": wrong})
     with pytest.raises(ValueError, match="nothing to measure a in max from"):
         run(extra=[("a", "max", "mean")])
 
