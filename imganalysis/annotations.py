@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from imganalysis.errors import AnnotationsError, StudyError
+from imganalysis.errors import AnnotationsError
 from imganalysis.quantify.polygons import polygon_mask
 from imganalysis.tables import write_atomic
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.stack import Stack
-    from imganalysis.study import Study
 
 FOLDER, SUFFIX = "annotations", ".geojson"
 TUMOUR, VESSEL, PIGMENT, EXCLUDE = "tumour", "vessel", "pigment", "exclude"
@@ -62,35 +61,6 @@ class Outline:
 
     kind: str
     polygons: tuple[tuple[NDArray[np.float64], ...], ...]
-
-
-def attach_annotations(study: Study) -> Study:
-    """Give each field without outlines those of ``annotations/FIELD.geojson`` in its study.
-
-    Raises
-    ------
-    StudyError
-        The manifest gives one file to several fields: their coordinates are not the same.
-    """
-    first: dict[Path, str] = {}
-    fields = []
-    for field in study.fields:
-        if field.annotations is None:
-            path = study.root / FOLDER / f"{field.name}{SUFFIX}"
-            found = replace(field, annotations=path) if path.is_file() else field
-            fields.append(found)
-            continue
-        fields.append(field)
-        if field.problem:
-            continue
-        other = first.setdefault(field.annotations.resolve(), field.name)
-        if other != field.name:
-            raise StudyError(
-                f"{field.annotations}: given for the fields {other} and {field.name}; outlines "
-                "belong to one field. Give each series its row with its scene, or name the "
-                f"files {FOLDER}/FIELD{SUFFIX}, e.g. {FOLDER}/{field.name}{SUFFIX}"
-            )
-    return replace(study, fields=tuple(fields))
 
 
 def drawn_masks(
@@ -161,7 +131,7 @@ def read_annotations(
     others: list[str] = []
     for number, feature in enumerate(features, start=1):
         where = f"{path}: feature {number}"
-        name = _class_of(feature, where)
+        name = class_of(feature, where)
         kind = _kind(name)
         if kind is None:
             others.append(name or "none")
@@ -285,7 +255,14 @@ def step_of(
     return (1.0, 1.0) if unit == "um" else spacing_um
 
 
-def _class_of(feature: Any, where: str) -> str:
+def class_of(feature: Any, where: str) -> str:
+    """Name of the class that a feature has; empty where it has none.
+
+    Raises
+    ------
+    AnnotationsError
+        It is no feature.
+    """
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
         raise AnnotationsError(f"{where}: expected an object of the type Feature")
     properties = feature.get("properties")
@@ -297,7 +274,7 @@ def _class_of(feature: Any, where: str) -> str:
 def region_of(feature: Any) -> str | None:
     """Region that a feature outlines, one of `KINDS`; None for others."""
     try:
-        return _kind(_class_of(feature, ""))
+        return _kind(class_of(feature, ""))
     except AnnotationsError:
         return None
 

@@ -258,12 +258,15 @@ def _run(
     from imganalysis.correcting import lost_edits
     from imganalysis.given import check_run
     from imganalysis.opening import open_study
+    from imganalysis.outline_files import left_out_of
     from imganalysis.pipeline import run_study
     from imganalysis.quantify.summary import fraction_names
     from imganalysis.report.summary import bleedthrough_note
     from imganalysis.report.terminal import Progress, print_plan, print_results
 
     opened = open_study(study, panels=panel, settings=settings)
+    for note in opened.notes:
+        typer.echo(f"imganalysis: {note}", err=True)
     if dry_run:
         check_run(opened, out, settings, **files, overwrite=overwrite)
         print_plan(opened, settings, out)
@@ -280,7 +283,7 @@ def _run(
     names = [(f.name, f.percent) for f in fraction_names(opened.panels.values())]
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
-    problems += lost_edits(result.corrections)
+    problems += [*left_out_of(result.fields), *lost_edits(result.corrections)]
     print_results(result.biopsies, problems, names, out, bleedthrough_note(result.fields))
     if result.n_failed:
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ FACTS = (
     "field_mm2", "frame_mm2", "tissue_mm2", "seen_um", "volume_mm3", "nuclear_contrast", "focus",
     "sharpness_per_um", "background", "background_levels", "saturated_tissue_fraction",
     "saturated_channels", "zero_tissue_fraction", "autofluorescence_mm2", "n_af_affected",
-    "pigment_mm2", "folds_mm2", "annotations", "sha256",
+    "pigment_mm2", "folds_mm2", "annotations", "annotations_left_out", "sha256",
 )  # fmt: skip
 """Columns that the first half fills, in this order."""
 

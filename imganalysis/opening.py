@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imganalysis.annotations import attach_annotations
 from imganalysis.errors import OutputError, StudyError
+from imganalysis.outline_files import attach_annotations
 from imganalysis.panel import builtin_panels, check_together, choose_panel, load_panel
 from imganalysis.settings import Settings
 from imganalysis.study import Field, Study, discover

@@ -28,6 +28,7 @@ from imganalysis.first_half import measure_stack
 from imganalysis.gating import flag_gates
 from imganalysis.given import check_run, scopes_of
 from imganalysis.io import file_hash
+from imganalysis.outline_files import LEFT_OUT, classes_left_out
 from imganalysis.pictures import draw_fields, field_pictures
 from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
@@ -87,7 +88,8 @@ def analyse_field(task: Task) -> FieldResult:
         nuclei = given_nuclei(where, task.settings)
         drawn = drawn_masks(where.annotations, stack, task.settings.space.annotation_unit)
         correct = correcting.corrector(task.corrections, where, task.panel, digest)
-        outlined = {"annotations": ";".join(drawn)}
+        left_out = classes_left_out(where.annotations)
+        outlined = {"annotations": ";".join(drawn), "annotations_left_out": ";".join(left_out)}
         if where.annotations is not None:
             outlined["annotations_sha256"] = file_hash(where.annotations)
         seen = measure_stack(
@@ -117,7 +119,8 @@ def analyse_field(task: Task) -> FieldResult:
         )
     facts = {**seen.facts, "sha256": digest, **outlined}
     flag = FLAGS.get(facts.get("bleedthrough", ""))
-    flags = (*seen.flags, flag) if flag else seen.flags
+    more = ((flag,) if flag else ()) + ((LEFT_OUT,) if left_out else ())
+    flags = (*seen.flags, *more)
     found = FieldResult(
         where, seen.objects, seen.grid, facts, flags,
         signs=seen.signs, space=seen.space, contacts=seen.contacts,
@@ -333,7 +336,11 @@ def run_study(
             folder / RUN,
             {
                 **run_record(study.panels, settings, started),
-                "study": {"root": str(study.root), "from": study.source},
+                "study": {
+                    "root": str(study.root),
+                    "from": study.source,
+                    "notes": list(study.notes),
+                },
                 **given.facts,
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in calibrations},
                 **_facts_of(results),

@@ -100,6 +100,8 @@ FLAGS: dict[str, str] = {
     "short_stack": "the stack is thinner than the section",
     "z_step_unknown": "several planes, the step between them unknown; all were averaged",
     "z_descending": "the planes were taken from the far side",
+    "outlines_left_out": "outlines of classes that mean nothing here; `annotations_left_out` in "
+    "fields.csv lists them",
     "corrections_lost": "edits of a person that no longer fit the field; corrections.csv says why",
 }
 """Fixed words in the column ``flags``."""

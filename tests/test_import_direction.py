@@ -31,7 +31,7 @@ PIPELINE = frozenset(
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
     "gating gate_review gate_changes moving held corrected_cells learning "
-    "correcting correction_session correction_state corrected_training outlining "
+    "outline_files correcting correction_session correction_state corrected_training outlining "
     "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
     "powering given".split()
 )

@@ -13,13 +13,13 @@ import tifffile
 
 from imganalysis.annotations import (
     Outline,
-    attach_annotations,
     drawn_masks,
     read_annotations,
     write_annotations,
 )
 from imganalysis.errors import AnnotationsError, StudyError
 from imganalysis.opening import open_study
+from imganalysis.outline_files import attach_annotations, classes_left_out
 from imganalysis.stack import PixelSize, Stack
 from imganalysis.study import write_manifest
 from imganalysis.tables import read_csv
@@ -246,6 +246,28 @@ def test_files_are_found_beside_the_study(tmp_path: Path) -> None:
     write_annotations(path, [])
     fields = {f.name: f for f in open_study(tmp_path, panels=["apoptosis"]).fields}
     assert fields["P1_a"].annotations is None and fields["P1_b"].annotations == path
+
+
+def test_a_file_of_no_field_is_named(tmp_path: Path) -> None:
+    make_study(tmp_path)
+    folder = tmp_path / "annotations"
+    for name in ("P1_b.geojson", "wrongname.geojson", "P1_a.GeoJSON.txt"):
+        write_annotations(folder / name, [])
+    (note,) = open_study(tmp_path, panels=["apoptosis"]).notes
+    assert note.startswith(f"{folder / 'wrongname.geojson'}: no field has this name")
+    assert "e.g. P1_a.geojson" in note
+    # Named in the manifest it is of a field, and that of the field's own name is none too many.
+    (tmp_path / "manifest.csv").write_text(
+        "biopsy,path,annotations\nP1,P1/a.tif,\nP1,P1/b.tif,annotations/wrongname.geojson\n"
+    )
+    assert open_study(tmp_path, panels=["apoptosis"]).notes == ()
+
+
+def test_classes_that_are_not_used_are_listed(tmp_path: Path) -> None:
+    names = ("Tumor", "Vesel", "Stroma; a", "Vesel", "Ignore*")
+    path = saved(tmp_path, collection(*[feature(name) for name in names], feature(None)))
+    assert classes_left_out(path) == ("Vesel", "Stroma, a", "no class")
+    assert classes_left_out(None) == ()
 
 
 def test_the_manifest_goes_first_and_one_file_is_of_one_field(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from imganalysis import tables as t
 from imganalysis.annotations import Outline, drawn_masks, write_annotations
 from imganalysis.given import check_run
 from imganalysis.opening import open_study
+from imganalysis.outline_files import left_out_of
 from imganalysis.panel import load_panel
 from imganalysis.pipeline import run_study
 from imganalysis.quantify.nearest import Distances, survival, together
@@ -56,6 +57,13 @@ def study(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             Outline("exclude", box(0, 30, 0, SIDE)),
         ],
     )
+    path = root / "annotations" / f"{names['infiltrate']}.geojson"
+    drawn = json.loads(path.read_text())
+    other = json.loads(json.dumps(drawn["features"][1]))
+    other["properties"]["classification"]["name"] = "Vesel"
+    drawn["features"].append(other)
+    path.write_text(json.dumps(drawn))
+    shutil.copy(path, root / "annotations" / "wrongname.geojson")
     broken = root / "annotations" / f"{names['apoptosis']}.geojson"
     broken.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     return root
@@ -79,6 +87,19 @@ def test_a_broken_file_fails_its_field_alone(result: tuple[StudyResult, Path]) -
     assert failed["reason"].tolist() == ["annotations"]
     assert "does not say the unit" in failed["message"].iloc[0]
     assert (fields["status"] == "analysed").sum() == 2
+
+
+def test_outlines_that_are_not_used_are_told(result: tuple[StudyResult, Path]) -> None:
+    row, _ = of_panel(result[0], "infiltrate")
+    assert row["annotations_left_out"] == "Vesel"
+    assert "outlines_left_out" in row["flags"].split(";")
+    ((name, word, text),) = left_out_of(result[0].fields)
+    assert (name, word) == (row[t.FIELD], "outlines_left_out")
+    assert text == "Vesel: outlines that are used are Tumor, Vessel, Pigment, Ignore*"
+    plain, _ = of_panel(result[0], "apoptosis")
+    assert plain["annotations_left_out"] == "" and "outlines" not in plain["flags"]
+    (note,) = json.loads((result[1] / "run.json").read_text())["study"]["notes"]
+    assert "wrongname.geojson: no field has this name" in note
 
 
 def test_what_is_outlined_to_be_left_out_is_not_counted(result: tuple[StudyResult, Path]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from imganalysis import results as r
 from imganalysis import tables as t
-from imganalysis.annotations import attach_annotations
 from imganalysis.correction_session import CorrectionSession
 from imganalysis.errors import CorrectionsError, ImganalysisError
 from imganalysis.io import read_labels
+from imganalysis.outline_files import attach_annotations
 from imganalysis.study import MANIFEST, Study
 from napari_imganalysis._results import record_of
 
