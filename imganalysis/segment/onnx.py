@@ -1,7 +1,6 @@
 """Networks as ONNX files: written from trained weights, run without torch.
 
-The graph is written operator by operator, so that the file depends on the weights only, not on
-the version of an exporter. Weights are stored as 16-bit floats and computed with as 32-bit.
+A file holds the checksum of its own content, so that one that was damaged on its way is refused.
 """
 
 from __future__ import annotations
@@ -16,18 +15,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis.errors import MissingLibraryError, ModelError, OutputError
+from imganalysis.segment._onnx_checksum import (
+    BLANK,
+    KEY,
+    checksum_fits,
+    has_checksum,
+    with_checksum,
+)
+from imganalysis.segment._onnx_graph import INPUT, Graph, wire
 from imganalysis.segment.pixels import CHANNELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    State = Mapping[str, NDArray[np.float32]]
-
 _MARK = "imganalysis"  # the entry of the metadata that holds what is to be known
-_FORMAT = "imganalysis onnx 1"
+_FORMAT = "imganalysis onnx 2"
+_WITHOUT_CHECKSUM = "imganalysis onnx 1"  # of networks that were made before
+_AGAIN = "copy it again, or make it anew by imganalysis train"
+_OUTPUTS = 3  # flows along Y and X, and a logit
 _INSTALL = "pip install 'imganalysis[train]'"
 
 
@@ -51,6 +58,8 @@ class OnnxModel:
         All that the file says of itself.
     session
         Of onnxruntime.
+    path
+        How messages call the file.
     """
 
     name: str
@@ -60,84 +69,37 @@ class OnnxModel:
     sha256: str
     about: dict[str, Any]
     session: Any
+    path: str = ""
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, C, Y, X) to (N, 3, Y, X)."""
-        return np.asarray(self.session.run(None, {"image": batch})[0], np.float32)
+        """(N, C, Y, X) to (N, 3, Y, X).
 
-
-class _Graph:
-    """Collects nodes; each adds one operator and gives back the name of its result."""
-
-    def __init__(self, state: State, half: bool) -> None:
-        from onnx import helper, numpy_helper
-
-        self.helper, self.numpy_helper = helper, numpy_helper
-        self.state, self.half = state, half
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        out = f"v{len(self.nodes)}"
-        self.nodes.append(self.helper.make_node(operator, list(inputs), [out], **attributes))
+        Raises
+        ------
+        ModelError
+            The network cannot take the batch, or what it says is no such array of finite numbers.
+        """
+        try:
+            out = np.asarray(self.session.run(None, {INPUT: batch})[0], np.float32)
+        except Exception as error:
+            # onnxruntime raises classes of its own, also where memory ends.
+            if "alloc" in str(error):
+                raise MemoryError(_first_line(error)) from None
+            raise ModelError(
+                f"{self.path}: the network cannot be run ({_first_line(error)}); {_AGAIN}"
+            ) from None
+        wanted = (batch.shape[0], _OUTPUTS, *batch.shape[2:])
+        if out.shape != wanted:
+            raise ModelError(
+                f"{self.path}: the network says {out.shape} of an image of {batch.shape}, "
+                f"expected {wanted}; it is none of imganalysis train"
+            )
+        if not np.isfinite(out).all():
+            raise ModelError(
+                f"{self.path}: what the network says is not all finite, so that its weights are "
+                f"damaged; {_AGAIN}"
+            )
         return out
-
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        self.weights.append(self.numpy_helper.from_array(value, name))
-        return name
-
-    def weight(self, name: str, value: NDArray[np.float32] | None = None) -> str:
-        value = self.state[name] if value is None else value
-        if not self.half:
-            return self.constant(name, value)
-        stored = self.constant(name, value.astype(np.float16))
-        return self.add("Cast", stored, to=1)  # 1: float32
-
-    def norm(self, x: str, name: str) -> str:
-        """Batch normalisation, as a factor and an offset for each channel, and ReLU."""
-        scale = self.state[f"{name}.weight"] / np.sqrt(self.state[f"{name}.running_var"] + 1e-5)
-        shift = self.state[f"{name}.bias"] - self.state[f"{name}.running_mean"] * scale
-        x = self.add("Mul", x, self.column(f"{name}.scale", scale))
-        x = self.add("Add", x, self.column(f"{name}.shift", shift))
-        return self.add("Relu", x)
-
-    def column(self, name: str, value: NDArray[np.float32]) -> str:
-        # Factors of a few channels may lie outside 16 bit, and weigh next to nothing in the file.
-        return self.constant(name, value.astype(np.float32).reshape(1, -1, 1, 1))
-
-    def unit(self, x: str, name: str, size: int) -> str:
-        x = self.norm(x, f"{name}.0")
-        bias = self.constant(f"{name}.2.bias", self.state[f"{name}.2.bias"])
-        return self.add("Conv", x, self.weight(f"{name}.2.weight"), bias, pads=[size // 2] * 4)
-
-    def projection(self, x: str, name: str) -> str:
-        """Normalisation and a convolution of one pixel are together one such convolution."""
-        scale = self.state[f"{name}.0.weight"] / np.sqrt(self.state[f"{name}.0.running_var"] + 1e-5)
-        shift = self.state[f"{name}.0.bias"] - self.state[f"{name}.0.running_mean"] * scale
-        kernel = self.state[f"{name}.1.weight"]
-        bias = self.state[f"{name}.1.bias"] + kernel[:, :, 0, 0] @ shift
-        weight = self.weight(f"{name}.weight", kernel * scale[None, :, None, None])
-        return self.add("Conv", x, weight, self.constant(f"{name}.bias", bias))
-
-    def down(self, x: str, name: str) -> str:
-        inner = self.unit(self.unit(x, f"{name}.conv.conv_0", 3), f"{name}.conv.conv_1", 3)
-        x = self.add("Add", self.projection(x, f"{name}.proj"), inner)
-        inner = self.unit(self.unit(x, f"{name}.conv.conv_2", 3), f"{name}.conv.conv_3", 3)
-        return self.add("Add", x, inner)
-
-    def styled(self, x: str, style: str, name: str) -> str:
-        matrix = self.weight(f"{name}.full.weight")
-        bias = self.constant(f"{name}.full.bias", self.state[f"{name}.full.bias"])
-        full = self.add("Gemm", style, matrix, bias, transB=1)
-        full = self.add("Unsqueeze", full, "last_axes")
-        return self.unit(self.add("Add", x, full), f"{name}.conv", 3)
-
-    def up(self, x: str, skip: str, style: str, name: str) -> str:
-        inner = self.add("Add", self.unit(x, f"{name}.conv.conv_0", 3), skip)
-        inner = self.styled(inner, style, f"{name}.conv.conv_1")
-        x = self.add("Add", self.projection(x, f"{name}.proj"), inner)
-        inner = self.styled(x, style, f"{name}.conv.conv_2")
-        return self.add("Add", x, self.styled(inner, style, f"{name}.conv.conv_3"))
 
 
 def write_onnx(weights: Path, path: Path, *, half: bool = True) -> None:
@@ -164,7 +126,7 @@ def write_onnx(weights: Path, path: Path, *, half: bool = True) -> None:
     try:
         import onnx
 
-        from imganalysis.segment.network import OUTPUTS, load_weights
+        from imganalysis.segment.network import load_weights
     except ImportError as error:
         raise MissingLibraryError(f"writing ONNX needs onnx and torch: {_INSTALL}") from error
     network, about = load_weights(weights)
@@ -173,16 +135,16 @@ def write_onnx(weights: Path, path: Path, *, half: bool = True) -> None:
         raise ModelError(
             f"{weights}: weights too large for 16 bit; something went wrong in training"
         )
-    graph = _Graph(state, half)
+    graph = Graph(state, half)
     graph.constant("last_axes", np.array([2, 3], np.int64))
-    _wire(graph, len(network.architecture.width))
+    wire(graph, len(network.architecture.width))
     tensor = onnx.helper.make_tensor_value_info
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
             "network",
-            [tensor("image", 1, ["n", network.architecture.channels, "y", "x"])],
-            [tensor(graph.nodes[-1].output[0], 1, ["n", OUTPUTS, "y", "x"])],
+            [tensor(INPUT, 1, ["n", network.architecture.channels, "y", "x"])],
+            [tensor(graph.nodes[-1].output[0], 1, ["n", _OUTPUTS, "y", "x"])],
             graph.weights,
         ),
         opset_imports=[onnx.helper.make_opsetid("", 17)],
@@ -192,12 +154,13 @@ def write_onnx(weights: Path, path: Path, *, half: bool = True) -> None:
     facts = {
         **about,
         "format": _FORMAT,
+        KEY: BLANK,
         "architecture": network.architecture.model_dump(mode="json"),
         "multiple": network.architecture.multiple,
     }
     onnx.helper.set_model_props(model, {_MARK: json.dumps(facts, sort_keys=True)})
     onnx.checker.check_model(model)
-    content = model.SerializeToString(deterministic=True)
+    content = with_checksum(model.SerializeToString(deterministic=True))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
@@ -206,29 +169,6 @@ def write_onnx(weights: Path, path: Path, *, half: bool = True) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _wire(graph: _Graph, levels: int) -> str:
-    """Connect the blocks as `imganalysis.segment.network.Network.forward` does."""
-    x, skips = "image", []
-    for n in range(levels):
-        if n:
-            x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-        x = graph.down(x, f"downsample.down.res_down_{n}")
-        skips.append(x)
-    pooled = graph.add("ReduceMean", x, axes=[2, 3], keepdims=0)
-    squares = graph.add("ReduceSumSquare", pooled, axes=[1], keepdims=1)
-    tiny = graph.constant("tiny", np.array(1e-12, np.float32))
-    style = graph.add("Div", pooled, graph.add("Sqrt", graph.add("Add", squares, tiny)))
-    double = graph.constant("double", np.array([1, 1, 2, 2], np.float32))
-    for n in reversed(range(levels)):
-        if n < levels - 1:
-            x = graph.add(
-                "Resize", x, "", double, mode="nearest",
-                coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-            )  # fmt: skip
-        x = graph.up(x, skips[n], style, f"upsample.up.res_up_{n}")
-    return graph.unit(x, "output", 1)
 
 
 def load_onnx(path: Path, *, threads: int = 2) -> OnnxModel:
@@ -263,6 +203,9 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
         raise MissingLibraryError(
             "running a network needs onnxruntime: pip install onnxruntime"
         ) from error
+    checked = has_checksum(content)
+    if checked and not checksum_fits(content):
+        raise ModelError(f"{path}: damaged: its content is not what its checksum is of; {_AGAIN}")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -272,8 +215,8 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         about = json.loads(session.get_modelmeta().custom_metadata_map[_MARK])
-        if about["format"] != _FORMAT:
-            raise KeyError("format")
+        if about["format"] != (_FORMAT if checked else _WITHOUT_CHECKSUM):
+            raise KeyError(KEY if about["format"] == _FORMAT else "format")
         model = OnnxModel(
             name=str(about.get("name", "")),
             diameter_px=float(about["diameter_px"]),
@@ -282,6 +225,7 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
             sha256=hashlib.sha256(content).hexdigest(),
             about=about,
             session=session,
+            path=path,
         )
     except KeyError as error:
         raise ModelError(
@@ -290,8 +234,36 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
         ) from None
     except Exception as error:
         # onnxruntime raises classes of its own, without a common base, for what is damaged.
-        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ModelError(f"{path}: no network in ONNX, or damaged ({said})") from None
+        raise ModelError(f"{path}: no network in ONNX, or damaged ({_first_line(error)})") from None
     if not (6 <= model.diameter_px <= 200 and 1 <= model.channels <= CHANNELS):
         raise ModelError(f"{path}: impossible diameter or channels in its metadata")
+    _check_ends(model)
     return model
+
+
+def _check_ends(model: OnnxModel) -> None:
+    """Refuse a graph that takes or gives something else than its metadata say."""
+    ends = (model.session.get_inputs(), model.session.get_outputs())
+    taken, given = ([(end.type, *end.shape[1:2]) for end in side] for side in ends)
+    float32 = "tensor(float)"
+    named = [end.name for end in ends[0]] == [INPUT]
+    four = all(len(end.shape) == 4 for side in ends for end in side)
+    right = taken == [(float32, model.channels)] and given == [(float32, _OUTPUTS)]
+    if not (named and four and right):
+        found = " to ".join(
+            ", ".join(f"{end.name} {end.type} {end.shape}" for end in side) for side in ends
+        )
+        raise ModelError(
+            f"{model.path}: expected a network from {INPUT} {float32} "
+            f"[n, {model.channels}, y, x] to [n, {_OUTPUTS}, y, x], found one from {found}; it is "
+            "none of imganalysis train"
+        )
+    side = model.multiple
+    if not 1 <= side <= 64:
+        raise ModelError(f"{model.path}: impossible multiple {side} in its metadata")
+    # What does not fit inside the graph shows when it is run.
+    model.run(np.zeros((1, model.channels, side, side), np.float32))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
