@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imganalysis.errors import MissingLibraryError, ModelError, SettingsError
 from imganalysis.segment._cellpose_download import LICENCE, fetch
+from imganalysis.segment._torch_files import read_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,8 +198,6 @@ def read_state(path: Path, shown: str | None = None) -> dict[str, Any]:
         Damaged, foreign, with code in it, or a network of this package.
     """
     import torch
-
-    from imganalysis.segment.network import read_torch
 
     name = shown or str(path)
     content = read_torch(path, name, "weights of Cellpose")

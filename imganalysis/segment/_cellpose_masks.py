@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,6 +46,11 @@ def find_masks(
     -------
     masks : (Z, Y, X)
         Whole numbers, 0 = background; small objects are still there.
+
+    Raises
+    ------
+    ModelError
+        What the network says is not all finite.
     """
     import torch
     from cellpose import core, dynamics, utils
@@ -59,6 +66,7 @@ def find_masks(
     # Cellpose counts where pixels end in a sparse tensor; torch wants to be told not to check it.
     with (
         _one_thread(),
+        np.errstate(invalid="ignore", over="ignore"),  # of an answer that is refused below
         torch.sparse.check_sparse_tensor_invariants(  # type: ignore[no-untyped-call]
             enable=False
         ),
@@ -71,6 +79,11 @@ def find_masks(
             tile_overlap=settings.tile_overlap,
             bsize=network.tile_px,
         )
+        if not np.isfinite(out).all():
+            raise ModelError(
+                f"{network.path}: what the network says is not all finite, so that its weights "
+                "are damaged; copy the file again"
+            )
         flows, logit = np.moveaxis(out[..., :-1], -1, 0), out[..., -1]
         if not volume:
             flows, logit = flows[:, 0], logit[0]

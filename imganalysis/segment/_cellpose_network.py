@@ -59,6 +59,8 @@ class CellposeNetwork:
         Where it runs, a ``torch.device``.
     module
         A ``torch.nn.Module``.
+    path
+        Of the file.
     """
 
     name: str
@@ -69,6 +71,7 @@ class CellposeNetwork:
     tile_px: int
     device: Any
     module: Any
+    path: Path
 
 
 def load_network(
@@ -166,6 +169,7 @@ def _load(
         tile_px=_TILE[major],
         device=device,
         module=module.to(device).eval(),
+        path=path,
     )
 
 

@@ -7,7 +7,6 @@ state of one fits the other if the widths are the same. Its input is not: see `a
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from imganalysis.errors import ModelError, OutputError
+from imganalysis.segment._torch_files import read_torch
 from imganalysis.segment.pixels import CHANNELS
 from imganalysis.words import plural
 
@@ -217,27 +217,6 @@ def save_atomic(content: dict[str, Any], path: Path) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def read_torch(path: Path, shown: str, what: str) -> Any:
-    """Read a file of `torch.save`, never code in it; messages call it ``shown``.
-
-    Raises
-    ------
-    ModelError
-        Damaged, foreign, or with code in it; ``what`` says what was expected.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{shown}: refused: it holds more than tensors and plain values, or is no file of "
-            f"torch ({str(error).splitlines()[0][:120]}). Loading it could run foreign code."
-        ) from None
-    except Exception as error:
-        # torch raises RuntimeError, EOFError, KeyError, ... for what is damaged: all are the file.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{shown}: no {what}, or damaged ({first[:120]})") from None
 
 
 def load_plain(path: Path, kind: str) -> dict[str, Any]:

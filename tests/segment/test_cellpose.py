@@ -8,6 +8,7 @@ import http.server
 import pickle
 import shutil
 import threading
+import zipfile
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
@@ -547,14 +548,20 @@ def bad_content(kind: str, tmp_path: Path) -> Any:
 
 
 @needs_cellpose3
+@pytest.mark.filterwarnings("error::UserWarning:torch")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
         ("empty", "damaged"),
-        ("text", "refused"),
+        ("text", "not a file of torch"),
         ("cut", "damaged"),
-        ("plain pickle", "refused"),
-        ("pickle", "refused"),
+        ("changed", "does not fit its checksum"),
+        ("archive", "an archive that torch did not write"),
+        ("program", "refused: it holds a program"),
+        ("plain pickle", "refused: expected weights of Cellpose, found a pickle"),
+        ("pickle", "refused: it holds more than tensors and plain values. Loading"),
+        ("old pickle", "refused: it holds more than tensors and plain values, or is damaged."),
         ("list", "found others"),
         ("values", "found others"),
         ("other network", "architecture of Cellpose 3"),
@@ -574,6 +581,19 @@ def test_bad_files_are_refused_by_name(kind: str, said: str, tmp_path: Path) -> 
         path.write_text("no network")
     elif kind == "plain pickle":
         path.write_bytes(pickle.dumps(Harmful(tmp_path / "ran")))
+    elif kind == "changed":
+        torch.save(small_state(), path)
+        content = bytearray(path.read_bytes())
+        content[content.index(small_state()["output.2.bias"].numpy().tobytes())] ^= 1
+        path.write_bytes(content)
+    elif kind == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("weights/a", "b")
+    elif kind == "program":
+        torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(path))  # type: ignore[no-untyped-call]
+    elif kind == "old pickle":
+        content = bad_content("pickle", tmp_path)
+        torch.save(content, path, _use_new_zipfile_serialization=False)
     elif kind == "cut":
         torch.save(small_state(), path)
         path.write_bytes(path.read_bytes()[:3000])
@@ -584,7 +604,26 @@ def test_bad_files_are_refused_by_name(kind: str, said: str, tmp_path: Path) -> 
             call(CellposeMethod(model=str(path)))
         assert str(path) in str(caught.value)
         assert said in str(caught.value)
+        assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+@needs_cellpose3
+def test_files_from_before_torch_wrote_archives_are_read(tmp_path: Path) -> None:
+    torch.save(small_state(), tmp_path / "old", _use_new_zipfile_serialization=False)
+    assert load_network(CellposeMethod(model=str(tmp_path / "old"))).channels == 1
+
+
+@needs_cellpose3
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("stack", [False, True])
+def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, stack: bool) -> None:
+    path = tmp_path / "large"
+    state = small_state()
+    torch.save({name: v * 1e30 if v.ndim == 4 else v for name, v in state.items()}, path)
+    image = np.stack([np.eye(30)] * 3) if stack else np.eye(30)
+    with pytest.raises(ModelError, match=f"{path}: what the network says is not all finite"):
+        segment_with_cellpose(image, PIXEL[:1] * image.ndim, CellposeMethod(model=str(path)))
 
 
 @needs_cellpose3
@@ -677,7 +716,7 @@ def test_what_is_said_can_be_shown_elsewhere(server: Path, folder: Path, trained
 @needs_cellpose3
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("cyto3", "HTML|refused"), ("half", "broke off"), ("missing", "404"), ("offline", "method")],
+    [("cyto3", "file of torch"), ("half", "broke off"), ("missing", "404"), ("offline", "method")],
 )
 def test_a_failed_download_leaves_nothing(
     name: str,

@@ -227,7 +227,7 @@ def broken(kind: str, whole: Path, path: Path) -> None:
     [
         ("cut", "damaged"),
         ("empty", "no network weights"),
-        ("text", "refused|no network weights"),
+        ("text", "no network weights: not a file of torch"),
         ("pickle", "refused"),
         ("code", "refused"),
         ("foreign", "expected a file with the mark"),
