@@ -9,7 +9,6 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
-from imganalysis.errors import SettingsError
 from imganalysis.segment._coarse import as_stack, block_means, enlarge, gaussian
 from imganalysis.segment._merge import merge_pieces
 from imganalysis.segment._skimage_enlarge import enlarge_regions, in_raster_order
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from imganalysis.methods import ScikitImageMethod
 
 _GRID = 11.0  # pixels that a nucleus keeps at least where an image is made coarser
-_SMALLEST = 2.0  # px: a nucleus no larger than this has no shape
-_LARGEST = 4.0  # images: no image shows a nucleus so much larger than itself
 _SATURATED = 0.9  # of the pixels: where more are as bright as can be, nothing is to be seen
 # Shares of the nucleus diameter. Chosen on annotated fluorescence nuclei of many kinds
 # (BBBC038) and simulated sections; each is flat around its value, so that none has to be tuned
@@ -111,8 +108,6 @@ def segment_nuclei(
     ------
     ValueError
         Not 2-D or 3-D, or not one spacing per axis.
-    SettingsError
-        At this size of a pixel a nucleus is hardly a pixel, or much larger than the image.
 
     Notes
     -----
@@ -152,7 +147,6 @@ def segment_nuclei(
         return empty
     if np.count_nonzero(stack == filled.max()) > _SATURATED * stack.size:
         return empty
-    _check_size(image.shape[-2:], spacing_um[-2:], diameter)
     smooth = gaussian(filled, scale.sigma(_SMOOTH))
     height = smooth - _background(smooth, scale)
     mask = _foreground(filled, height, scale, settings.sensitivity)
@@ -183,22 +177,6 @@ def _pixels(diameter_um: float, scale: _Scale) -> float:
     """Pixels of a disc, or of a ball."""
     ball = np.pi * diameter_um**2 / 4 if scale.axes == 2 else np.pi * diameter_um**3 / 6
     return float(ball / np.prod(_own(scale.spacing, scale)))
-
-
-def _check_size(shape: tuple[int, ...], spacing_um: tuple[float, ...], diameter: float) -> None:
-    across = diameter / max(spacing_um)
-    widest = max(n * size for n, size in zip(shape, spacing_um, strict=True))
-    if across < _SMALLEST:
-        raise SettingsError(
-            f"nuclei of {diameter:g} um are {across:.2g} pixels across at {max(spacing_um):g} um "
-            f"per pixel, expected {_SMALLEST:g} or more: check the pixel size and the nucleus "
-            "diameter"
-        )
-    if diameter > _LARGEST * widest:
-        raise SettingsError(
-            f"nuclei of {diameter:g} um, but the image is {widest:.3g} um wide: check the pixel "
-            "size and the nucleus diameter"
-        )
 
 
 def _bridge(image: NDArray[np.float32], scale: _Scale) -> NDArray[np.float32] | None:

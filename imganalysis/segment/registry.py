@@ -20,6 +20,7 @@ from imganalysis.methods import (
     load_added,
 )
 from imganalysis.segment.labels import check_labels, relabel
+from imganalysis.segment.limits import check_diameter, in_image
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def find_nuclei(
     Raises
     ------
     SettingsError
-        The settings are of no method that finds nuclei in images, or ask for the impossible.
+        The settings are of no method that finds nuclei in images, or ask for the impossible: a
+        diameter that `imganalysis.segment.limits.check_diameter` refuses.
     ModelError, MissingLibraryError
         Weights or a library that the method needs cannot be had.
     LabelsError
@@ -147,6 +149,8 @@ def find_nuclei(
         )
     if not all(math.isfinite(size) and size > 0 for size in spacing_um):
         raise SettingsError(f"pixel size {tuple(spacing_um)} um: expected positive numbers")
+    if isinstance(settings, Method):
+        check_diameter(image.shape, spacing_um, settings.nucleus_diameter_um)
     if isinstance(settings, NetworkMethod):
         from imganalysis.segment._embedded import find_by_network
 
@@ -215,9 +219,12 @@ def nucleus_diameter(image: NDArray[Any], settings: Method) -> float:
     Returns
     -------
     float
-        Pixels; NaN where the image is flat or shows nothing like a nucleus.
+        Pixels; NaN where the image is flat or shows nothing like a nucleus, and where what is seen
+        is larger than the image, as a slope of brightness is.
     """
-    return float(_segmenter(settings).diameter(np.asarray(image), settings))
+    image = np.asarray(image)
+    found = float(_segmenter(settings).diameter(image, settings))
+    return found if in_image(found, image.shape) else math.nan
 
 
 def _segmenter(settings: Method) -> Segmenter:

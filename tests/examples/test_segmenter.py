@@ -227,9 +227,9 @@ def test_small_and_large_nuclei_are_found_at_their_size(
         np.full((60, 50), 7.0),
         np.random.default_rng(0).poisson(5, (200, 200)),
         np.random.default_rng(0).poisson(5, (8, 60, 60)),
-        np.zeros((2, 1)),
+        np.zeros((14, 15)),
     ],
-    ids=["flat", "noise", "noise in 3-D", "two pixels"],
+    ids=["flat", "noise", "noise in 3-D", "small"],
 )
 def test_there_are_no_nuclei_in_nothing(image: np.ndarray) -> None:
     found = find(image, (0.4,) * image.ndim)
@@ -241,8 +241,8 @@ def test_there_are_no_nuclei_in_nothing(image: np.ndarray) -> None:
     ("image", "spacing", "error", "said"),
     [
         (np.zeros((9, 9)), (3.0, 3.0), SettingsError, "a nucleus of 8 um is 2.7 pixels"),
-        (np.zeros((9, 9, 9)), (4.0, 0.3, 0.3), SettingsError, "4 um long; expected 3 or more"),
-        (np.full((9, 9), np.nan), (0.3, 0.3), PixelDataError, "NaN or infinite"),
+        (np.zeros((9, 40, 40)), (4.0, 0.3, 0.3), SettingsError, "4 um long; expected 3 or more"),
+        (np.full((40, 40), np.nan), (0.3, 0.3), PixelDataError, "NaN or infinite"),
     ],
     ids=["coarse", "steps too long", "NaN"],
 )
