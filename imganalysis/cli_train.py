@@ -47,31 +47,25 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import onnx  # noqa: F401 - found missing now, not after hours
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MissingLibraryError(
             f"training needs torch and onnx ({error}): pip install 'imganalysis[train]'"
         ) from None
     from imganalysis.report.terminal import Progress
+    from imganalysis.segment.beginning import CHECKPOINT, settings_for
+    from imganalysis.segment.device import torch_device
     from imganalysis.segment.models import TRAINS, model_path
     from imganalysis.segment.onnx import write_onnx
-    from imganalysis.segment.training import CHECKPOINT
     from imganalysis.segment.training import train as train_network
     from imganalysis.training_data import about_weights, load_examples, read_recipe
 
     chosen = read_recipe(recipe)
-    if device.split(":")[0] not in ("cpu", "cuda", "mps"):
-        raise SettingsError(f"--device: expected cpu, cuda or mps, found {device!r}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError("--device cuda: torch finds no such device here; take cpu")
+    torch_device(device)
     if (out / CHECKPOINT).exists() and not (resume or overwrite):
         raise OutputError(
             f"{out}: holds a training already; go on with --resume, or replace it with --overwrite"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
     root = data or recipe.parent
     if resume and start is not None:
         raise SettingsError(
@@ -81,17 +75,29 @@ def train(
     if start is not None or chosen.start is not None:
         first = model_path(start or str(chosen.start), TRAINS)
         first = first if start is not None or first.is_absolute() else root / first
+    # What cannot be begun with is found now, not after the images are read and simulated.
+    first = None if resume else first
+    settings, warnings = settings_for(chosen.training, out, start=first, resume=resume)
+    chosen = chosen.model_copy(update={"training": settings})
+    _warn(*warnings)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror})") from None
     # The limit holds for reading and simulating too.
     end = None if minutes is None else time.monotonic() + 60 * minutes
+    said: list[str] = []
     with Progress() as progress:
-        examples = load_examples(chosen, root, progress, keep=out)
+        examples = load_examples(chosen, root, progress, keep=out, say=said.append)
+    _warn(*said)
+    with Progress() as progress:
         trained = train_network(
             examples,
             chosen.training,
             out,
             shares={name: source.share for name, source in chosen.sources.items()},
             about=about_weights(chosen),
-            start=None if resume else first,
+            start=first,
             resume=resume,
             threads=threads,
             device=device,
@@ -105,3 +111,8 @@ def train(
         f"{network}: {trained.step} of {plural(chosen.training.steps, 'step')}, "
         f"loss {trained.loss:.4f}; {state}"
     )
+
+
+def _warn(*warnings: str) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)

@@ -22,6 +22,9 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 ENTRY_POINTS = "imganalysis.segmenters"
 """Group of entry points by which other packages add methods."""
 
+DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
+"""Names of devices of torch."""
+
 
 class Method(Model):
     """Base of the settings of a method that finds nuclei in images."""
@@ -91,7 +94,7 @@ class CellposeMethod(Method):
     )
     batch_size: int = Field(8, ge=1, le=1024, title="Tiles at a time")
     tile_overlap: float = Field(0.1, ge=0.05, le=0.5, title="Overlap of tiles")
-    device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", title="Device")
+    device: str = Field("cpu", pattern=DEVICE, title="Device")
     download: bool = Field(
         False,
         title="Download",

@@ -15,6 +15,7 @@ from imganalysis.segment.training_settings import TrainingSettings
 from imganalysis.settings import explain, fingerprint, read_settings
 from imganalysis.settings_base import Model, NotNegative, Positive
 from imganalysis.stack import IMAGE_SUFFIXES
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from imganalysis.simulate import SimulatedField
 
     Progress = Callable[[str, int, int], None]
+    Say = Callable[[str], None]
 
 _HELD_OUT = 5  # one image in this many
+_NAMED = 5  # files that a message names
 
 
 class FolderSource(Model):
@@ -129,6 +132,7 @@ def load_examples(
     progress: Progress | None = None,
     *,
     keep: Path | None = None,
+    say: Say | None = None,
 ) -> list[Example]:
     """Read or simulate all that a recipe trains on.
 
@@ -142,23 +146,25 @@ def load_examples(
         Called with (word, done, total).
     keep
         Folder in which simulated fields are kept, and found again by a training that goes on.
+    say
+        Takes what a user should know: images that are left out, masks without a nucleus.
 
     Raises
     ------
     SettingsError
-        A folder is missing or holds no pairs.
+        A folder is missing or holds no pairs, or no image of any source shows anything.
     ImageError, LabelsError
         An image or its labels cannot be read, or do not fit each other.
     """
     from imganalysis.segment.examples import make_example
 
     diameter = recipe.training.network.diameter_px
-    told = progress or (lambda *_: None)
+    told, tell = progress or (lambda *_: None), say or (lambda _: None)
+    problems: list[str] = []
     found: list[Example] = []
     for name, source in recipe.sources.items():
         if isinstance(source, FolderSource):
-            for image, labels in _pairs(source, root, name, told):
-                found += _some(make_example(image, labels, diameter, name))
+            found += _from_folder(source, root, name, diameter, told, problems)
         else:
             factor = diameter * source.pixel_size_um / source.nucleus_diameter_um
             mark = fingerprint(source, diameter, __version__)
@@ -170,7 +176,52 @@ def load_examples(
                     made += _some(make_example(image, labels, diameter, name, factor=factor))
                 _keep(made, kept)
             found += made
+    if not found:
+        raise SettingsError("; ".join(["no annotated images to train on", *problems]))
+    for problem in problems:
+        tell(problem)
     return found
+
+
+def _from_folder(
+    source: FolderSource,
+    root: Path,
+    name: str,
+    diameter_px: float,
+    told: Progress,
+    problems: list[str],
+) -> list[Example]:
+    from imganalysis.segment.examples import make_example
+
+    found: list[Example] = []
+    flat, empty, n = [], [], 0
+    for path, image, labels in _pairs(source, root, name, told):
+        n += 1
+        example = make_example(image, labels, diameter_px, name)
+        if example is None:
+            flat.append(path.name)
+            continue
+        found.append(example)
+        if not labels.any():
+            empty.append(path.name)
+    where = f"source {name!r}: "
+    if n == 0:
+        problems.append(f"{where}every image is held out (hold_out: false trains on all)")
+    if flat:
+        problems.append(
+            f"{where}{len(flat)} of {plural(n, 'image')} left out, as flat: {_named(flat)}"
+        )
+    if empty:
+        problems.append(
+            f"{where}{len(empty)} of {plural(n, 'mask')} without a nucleus: {_named(empty)}; "
+            "the network learns that these images show none"
+        )
+    return found
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _kept(path: Path | None, source: str) -> list[Example] | None:
@@ -213,7 +264,7 @@ def _some(example: Example | None) -> list[Example]:
 
 def _pairs(
     source: FolderSource, root: Path, name: str, told: Progress
-) -> Iterator[tuple[NDArray[Any], NDArray[np.uint32]]]:
+) -> Iterator[tuple[Path, NDArray[Any], NDArray[np.uint32]]]:
     images, masks = root / source.images, root / source.masks
     for folder in (images, masks):
         if not folder.is_dir():
@@ -228,7 +279,7 @@ def _pairs(
             raise ImageError(f"{pair[0]}: expected one plane (Y, X), found {image.shape}")
         if not np.isfinite(image).all():
             raise ImageError(f"{pair[0]}: has pixels that are no numbers")
-        yield image, labels
+        yield pair[0], image, labels
         told(name, done, len(kept))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from imganalysis.errors import MissingLibraryError, ModelError, SettingsError
+from imganalysis.errors import MissingLibraryError, ModelError
 from imganalysis.segment._cellpose_files import (
     find_model,
     installed_version,
@@ -19,6 +19,7 @@ from imganalysis.segment._cellpose_files import (
     sha256_of,
     stamp,
 )
+from imganalysis.segment.device import torch_device
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def load_network(
     """
     version = installed_version()
     import_cellpose(version.text)
-    device = _device(settings.device)
+    device = torch_device(settings.device)
     name, path = find_model(settings, version, say)
     digest = sha256_of(path)
     return _load(name, path, stamp(path), digest, version.text, version.major, device)
@@ -125,19 +126,6 @@ def import_cellpose(version: str) -> None:
             f"cellpose {version} is installed but cannot be imported ({type(error).__name__}: "
             f"{error}); install it anew: pip install --force-reinstall cellpose=={version}"
         ) from error
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise SettingsError(f"device {name!r}: this computer has {count} CUDA devices; use cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise SettingsError(f"device {name!r}: this computer has no Apple GPU; use cpu")
-    return device
 
 
 @lru_cache(maxsize=2)

@@ -14,12 +14,20 @@ from torch import nn
 from torch.nn import functional
 
 from imganalysis.errors import ModelError
+from imganalysis.segment.beginning import (
+    CHECKPOINT,
+    CHECKPOINT_FORMAT,
+    architecture_of,
+    check_architecture,
+    check_mark,
+    origin_of,
+    read_checkpoint,
+    with_origin,
+)
 from imganalysis.segment.examples import chances_of, data_hash, draw_batch
 from imganalysis.segment.network import (
-    Architecture,
     Network,
     build,
-    load_plain,
     load_weights,
     save_atomic,
     save_weights,
@@ -35,8 +43,7 @@ if TYPE_CHECKING:
     from imganalysis.segment.augment import Example
     from imganalysis.segment.training_settings import TrainingSettings
 
-CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.pt", "log.csv"
-_CHECKPOINT_FORMAT = "imganalysis training 1"
+WEIGHTS, LOG = "weights.pt", "log.csv"
 _LOG_EVERY = 20  # steps
 
 
@@ -90,7 +97,7 @@ def train(
     shares
         Weight of each source of the examples; equal if not given.
     about
-        Goes into the file of weights.
+        Goes into the file of weights; name, hash and credits of ``start`` are added.
     start
         Weights to begin with, of the same architecture, in place of random ones.
     resume
@@ -166,9 +173,8 @@ class _Run:
         self.settings, self.out, self.marks, self.device = settings, out, marks, device
         self.step = 0
         self.losses: list[float] = []
-        self.architecture = Architecture(
-            channels=settings.network.channels, width=settings.network.width
-        )
+        self.architecture = architecture_of(settings)
+        self.origin: dict[str, Any] | None = None
 
     def prepare(self, start: Path | None, resume: bool) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -177,17 +183,16 @@ class _Run:
         content: dict[str, Any] | None = None
         if resume:
             path = self.out / CHECKPOINT
-            content = load_plain(path, _CHECKPOINT_FORMAT)
+            content = read_checkpoint(path)
             for name, mark in self.marks.items():
-                if content.get("marks", {}).get(name) != mark:
-                    raise ModelError(
-                        f"{path}: was made with other {name}; go on with the same recipe and "
-                        "images, or start anew in another folder"
-                    )
+                check_mark(content, name, mark, path)
+            self.origin = content.get("start")
             network, mean = build(content, path), build(content, path, entry="mean")
         else:
             if start is not None:
-                network = self._given(start)
+                network, about = load_weights(start)
+                check_architecture(network, self.settings, start)
+                self.origin = origin_of(start, about)
             mean = Network(self.architecture)
             mean.load_state_dict(network.state_dict())
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -200,15 +205,6 @@ class _Run:
             except (KeyError, ValueError, TypeError) as error:
                 raise ModelError(f"{self.out / CHECKPOINT}: damaged ({error})") from None
         self._cut_log()
-
-    def _given(self, start: Path) -> Network:
-        network, _ = load_weights(start)
-        if network.architecture != self.architecture:
-            raise ModelError(
-                f"{start}: has {network.architecture}, but the recipe asks for "
-                f"{self.architecture}; write the same into the recipe"
-            )
-        return network
 
     def _optimiser(self) -> torch.optim.AdamW:
         weights = [p for p in self.network.parameters() if p.ndim > 1]
@@ -294,9 +290,11 @@ class _Run:
     def save(self, about: dict[str, Any]) -> None:
         save_atomic(
             {
-                "format": _CHECKPOINT_FORMAT,
+                "format": CHECKPOINT_FORMAT,
                 "marks": self.marks,
                 "architecture": self.architecture.model_dump(mode="json"),
+                "network": self.settings.network.model_dump(mode="json"),
+                "start": self.origin,
                 "step": self.step,
                 "losses": self.losses,
                 "state": self.network.state_dict(),
@@ -306,7 +304,7 @@ class _Run:
             self.out / CHECKPOINT,
         )
         facts = {
-            **about,
+            **with_origin(about, self.origin),
             "diameter_px": self.settings.network.diameter_px,
             "step": self.step,
             "steps": self.settings.steps,

@@ -16,11 +16,13 @@ from imganalysis.cli import app
 from imganalysis.errors import (
     ImganalysisError,
     LabelsError,
+    ModelError,
     OutputError,
     SettingsError,
 )
 from imganalysis.io import write_labels as write_labels_with_size
 from imganalysis.segment.network import load_weights
+from imganalysis.segment.onnx import load_onnx
 from imganalysis.stack import PixelSize
 from imganalysis.training_data import held_out, image_id, load_examples, read_recipe
 
@@ -115,6 +117,78 @@ def test_fine_tuning_begins_with_given_weights(study: Path) -> None:
     (one, _), (other, _) = (load_weights(study / n / "weights.pt") for n in ("out", "fine"))
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert a.allclose(b, atol=1e-6)
+
+
+def test_fine_tuning_keeps_the_scale_the_credit_and_the_origin_of_its_start(study: Path) -> None:
+    wide = {**TINY, "network": {"width": [4, 8], "diameter_px": 22}}
+    call(write_recipe(study, training=wide), "--out", study / "out", "--threads", 1)
+    first = study / "out" / "weights.pt"
+    short = {k: v for k, v in TINY.items() if k != "network"}
+    said = {"mine": {"images": "images", "masks": "masks", "credit": "ours"}}
+    tuned = write_recipe(study, training=short, name="tuned", sources=said)
+    options = ["--out", study / "tuned", "--threads", 1]
+    assert "warning" not in call(tuned, *options, "--start", first, "--minutes", 0)
+    assert "4 of 4" in call(tuned, *options, "--resume")
+    network, about = load_weights(study / "tuned" / "weights.pt")
+    assert (network.architecture.width, about["diameter_px"]) == ((4, 8), 22)
+    digest = sha256(first.read_bytes()).hexdigest()
+    assert (about["start"]["name"], about["start"]["sha256"]) == ("toy", digest)
+    assert about["data"] == {"toy/mine": "nobody's", "mine": "ours"}
+    model = load_onnx(study / "tuned" / "tuned.onnx", threads=1)
+    assert model.about["data"] == about["data"]
+
+
+def test_another_scale_than_that_of_the_start_is_told_of(study: Path) -> None:
+    wide = {**TINY, "network": {"width": [4, 8], "diameter_px": 22}}
+    call(write_recipe(study, training=wide), "--out", study / "out", "--threads", 1)
+    narrow = {**TINY, "network": {"width": [4, 8], "diameter_px": 17}}
+    start = ["--start", study / "out" / "weights.pt", "--threads", 1]
+    said = call(write_recipe(study, training=narrow), "--out", study / "other", *start)
+    assert "warning" in said and "22 px across" in said and "diameter_px 17" in said
+
+
+def test_what_cannot_be_begun_with_is_found_before_any_image_is_read(study: Path) -> None:
+    call(study / "recipe.yaml", "--out", study / "out", "--threads", 1)
+    options = ["--data", study / "elsewhere", "--out", study / "new"]
+    with pytest.raises(ModelError, match="no such file"):
+        call(study / "recipe.yaml", *options, "--start", study / "none.pt")
+    with pytest.raises(ModelError, match="no training to go on with"):
+        call(study / "recipe.yaml", *options, "--resume")
+    other = write_recipe(study, training={**TINY, "network": {"width": [4, 16]}})
+    with pytest.raises(ModelError, match="the recipe asks for"):
+        call(other, *options, "--start", study / "out" / "weights.pt")
+    with pytest.raises(ModelError, match="other settings"):
+        call(other, *options[:2], "--out", study / "out", "--resume")
+    assert not (study / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("tpu", "expected cpu"), ("mps", "no Apple GPU"), ("cuda:63", "CUDA device")],
+)
+def test_a_device_that_is_not_there_is_refused(study: Path, device: str, said: str) -> None:
+    import torch
+
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this computer has one")
+    with pytest.raises(SettingsError, match=said):
+        call(study / "recipe.yaml", "--out", study / "out", "--device", device)
+
+
+def test_flat_images_and_empty_masks_are_named(study: Path) -> None:
+    kept = [k for k in range(20) if not held_out(f"image{k}")]
+    flat = Image.fromarray(np.full((80, 90), 7, np.uint8))
+    flat.save(study / "images" / f"image{kept[0]}.png")
+    write_labels(study / "masks" / f"image{kept[1]}.tif", np.zeros((80, 90), np.uint32))
+    said = call(study / "recipe.yaml", "--out", study / "out", "--threads", 1)
+    assert f"1 of {len(kept)} images left out, as flat: image{kept[0]}.png" in said
+    assert f"1 of {len(kept)} masks without a nucleus: image{kept[1]}.png" in said
+    for k in range(20):
+        flat.save(study / "images" / f"image{k}.png")
+    with pytest.raises(
+        SettingsError, match=r"no annotated images to train on; source 'mine'.*flat"
+    ):
+        call(study / "recipe.yaml", "--out", study / "none")
 
 
 def test_one_image_in_five_is_held_out(study: Path) -> None:

@@ -209,9 +209,10 @@ def train_network(prepared: Prepared, going: Going, threads: int = 1) -> str:
     ImganalysisError
         As the command does.
     """
+    from imganalysis.segment.beginning import CHECKPOINT
     from imganalysis.segment.models import TRAINS, model_path
     from imganalysis.segment.onnx import write_onnx
-    from imganalysis.segment.training import CHECKPOINT, train
+    from imganalysis.segment.training import train
     from imganalysis.training_data import about_weights, load_examples, read_recipe
 
     chosen, out = read_recipe(prepared.recipe), prepared.out
