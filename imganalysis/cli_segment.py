@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - read by typer
-from typing import TYPE_CHECKING, Annotated
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +23,7 @@ from imganalysis.errors import ImageError, LabelsError, OutputError, SettingsErr
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
+    from imganalysis.methods import Method
     from imganalysis.settings import Settings
     from imganalysis.stack import Series
 
@@ -42,6 +44,14 @@ def segment(
             metavar="PX", min=1, help="The same in pixels, for files that do not say their scale."
         ),
     ] = None,
+    estimate_diameter: Annotated[
+        bool,
+        typer.Option(
+            "--estimate-diameter",
+            help="Estimate it image by image where a file does not say its scale, as "
+            "imganalysis evaluate does.",
+        ),
+    ] = False,
     sensitivity: SensitivityOption = None,
     device: DeviceOption = None,
     download: DownloadOption = False,
@@ -64,7 +74,8 @@ def segment(
 
     Each series of each file becomes OUT/NAME.tif: 32-bit labels, 0 = background, which open in
     napari, QuPath and Fiji. They can be corrected there and given to `imganalysis run --nuclei`.
-    Slides larger than memory allows to analyse at once are done in tiles.
+    A plane of more than 16 million pixels is analysed in tiles, through files in OUT, so that it
+    may be larger than memory.
 
     Exit status: 0 all segmented; 1 some failed (listed with the reason); 2 a mistake in what was
     asked for.
@@ -73,11 +84,12 @@ def segment(
     from imganalysis.methods import GivenLabels
     from imganalysis.report.terminal import Progress
     from imganalysis.segment import model_facts
-    from imganalysis.segmenting import segment_series, write_nuclei
     from imganalysis.settings import parse_settings
 
     if nucleus_diameter is not None and diameter_px is not None:
         raise SettingsError("--nucleus-diameter and --diameter-px say the same; give one of them")
+    if estimate_diameter and (nucleus_diameter is not None or diameter_px is not None):
+        raise SettingsError("--estimate-diameter: the diameter is given; leave one of them out")
     settings = parse_settings(
         {
             "segmentation": method_values(
@@ -103,23 +115,23 @@ def segment(
     with Progress() as progress:
         for number, (target, series) in enumerate(targets.items(), start=1):
             try:
-                found = segment_series(
-                    series,
-                    settings,
-                    chosen,
-                    channel=channel,
-                    diameter_px=diameter_px,
-                    threads=threads or default_workers(),
+                done.append(
+                    _one(
+                        target,
+                        series,
+                        settings,
+                        chosen,
+                        channel=channel,
+                        diameter_px=diameter_px,
+                        estimate=estimate_diameter,
+                        threads=threads or default_workers(),
+                    )
                 )
             except (ImageError, LabelsError, SettingsError) as error:
                 named = str(series.path) in error.message
                 problems.append(error.message if named else f"{series.path}: {error.message}")
             except MemoryError:
                 problems.append(f"{series.path}: out of memory")
-            else:
-                write_nuclei(target, found)
-                notes = f" ({', '.join(found.flags)})" if found.flags else ""
-                done.append(f"{target}: {plural(found.count, 'nucleus', 'nuclei')}{notes}")
             progress("Images", number, len(targets))
     for line in done:
         typer.echo(line)
@@ -127,6 +139,23 @@ def segment(
         typer.echo(f"failed: {line}", err=True)
     if problems:
         raise typer.Exit(1)
+
+
+def _one(target: Path, series: Series, settings: Settings, method: Method, **how: Any) -> str:
+    """Write one label image, and say what is in it."""
+    from tempfile import TemporaryDirectory
+
+    from imganalysis.segmenting import segment_series, write_nuclei
+
+    # Beside the result: a folder for temporary files may itself be in memory.
+    with TemporaryDirectory(prefix=".segment-", dir=target.parent) as scratch:
+        found = segment_series(series, settings, method, scratch=Path(scratch), **how)
+        write_nuclei(target, found)
+        notes = list(found.flags)
+        if found.diameter_from == "estimated" and math.isfinite(found.diameter_px):
+            notes.insert(0, f"estimated diameter {found.diameter_px:.1f} px")
+        said = f" ({', '.join(notes)})" if notes else ""
+        return f"{target}: {plural(found.count, 'nucleus', 'nuclei')}{said}"
 
 
 def _targets(

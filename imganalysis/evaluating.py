@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
 from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
-from imganalysis.segment import find_nuclei, model_facts, nucleus_diameter
+from imganalysis.segment import (
+    find_nuclei,
+    method_facts,
+    model_facts,
+    nucleus_diameter,
+    settings_text,
+)
 from imganalysis.segment.scores import (
     THRESHOLDS,
     Counts,
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 FLAGS, REASON, MESSAGE = "flags", "reason", "message"
 DIAMETER, DIAMETER_FROM = "diameter_px", "diameter_from"
 FLAT = "flat"
+SETTINGS, VERSION = "settings", "version"
 
 _WARM_PX = 64
 
@@ -70,7 +78,8 @@ class Evaluation:
     ----------
     table
         One row per image: its files, the diameter and where it is from (``pixel size``,
-        ``given``, ``estimated``), scores; ``reason`` and ``message`` where it failed.
+        ``given``, ``estimated``), scores; ``reason`` and ``message`` where it failed; method,
+        weights, settings and version.
     pooled
         Sum of the counts of all images.
     sizes
@@ -180,9 +189,10 @@ def evaluate(
         rows.append(row)
         if progress:
             progress("images", number, len(pairs[:limit]))
+    how = {**method_facts(settings), SETTINGS: settings_text(settings), VERSION: __version__}
     overlaps = [one.overlap for one in results]
     return Evaluation(
-        _table(rows),
+        _table(rows, how),
         sum(map(count, overlaps), Counts()),
         {
             name: sum((count(one, sizes=limits) for one in overlaps), Counts())
@@ -265,14 +275,12 @@ def write_scores(path: Path, result: Evaluation, settings: Method) -> None:
     OutputError
         The file cannot be written.
     """
-    from imganalysis import __version__
-
     model = model_facts(settings)
     content = {
         **result.scores(),
-        "settings": settings.model_dump(mode="json"),
+        SETTINGS: settings.model_dump(mode="json"),
         "model": None if model is None else dataclasses.asdict(model),
-        "version": __version__,
+        VERSION: __version__,
         "images": result.table[IMAGE].tolist(),
         "unpaired": list(result.unpaired),
     }
@@ -296,13 +304,13 @@ def _row(one: _Result) -> dict[str, Any]:
     }
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def _table(rows: Sequence[dict[str, Any]], how: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     plain = [key for key, value in Counts().as_dict().items() if not isinstance(value, dict)]
     scores = [f"{key}_{threshold:g}" for key in ("ap", "f1") for threshold in THRESHOLDS]
-    columns = [IMAGE, MASK, DIAMETER, DIAMETER_FROM, *plain, *scores, FLAGS, REASON, MESSAGE]
-    table = pd.DataFrame(list(rows), columns=columns)
+    columns = [IMAGE, MASK, DIAMETER, DIAMETER_FROM, *plain, *scores, FLAGS, REASON, MESSAGE, *how]
+    table = pd.DataFrame([row | how for row in rows], columns=columns)
     for name in (DIAMETER, *plain, *scores):
         kind = pd.Int64Dtype() if name in ("n_true", "n_found") else pd.Float64Dtype()
         table[name] = table[name].astype(kind)

@@ -27,7 +27,7 @@ from imganalysis.segment import (
     check_numbered,
     expand_cells,
     find_nuclei,
-    model_facts,
+    method_facts,
     ring_widths,
     rings,
 )
@@ -339,12 +339,7 @@ def _method_facts(settings: Settings, *, given: bool) -> dict[str, str]:
     method = settings.segmentation
     if given or isinstance(method, GivenLabels):
         return {"segmentation": "given", "model": "", "model_sha256": ""}
-    model = model_facts(method)
-    return {
-        "segmentation": method.method,
-        "model": model.name if model else "",
-        "model_sha256": model.sha256 if model else "",
-    }
+    return method_facts(method)
 
 
 def _refuse_rival(

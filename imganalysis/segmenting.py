@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from imganalysis import __version__, mapped
 from imganalysis.errors import ChannelError, ImganalysisError, NotAFieldError, PixelSizeError
-from imganalysis.io import list_series, read_stack, write_labels
+from imganalysis.io import (
+    is_png,
+    list_series,
+    plane_in_file,
+    read_grey,
+    read_stack,
+    write_labels,
+)
 from imganalysis.prepare.projection import apply, project
-from imganalysis.segment import find_nuclei
-from imganalysis.stack import PixelSize
+from imganalysis.segment import find_nuclei, method_facts, nucleus_diameter, settings_text
+from imganalysis.stack import PixelSize, Series, Stack
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from imganalysis.methods import Method
     from imganalysis.settings import Settings
-    from imganalysis.stack import Series, Stack
+
+_GREY = ("grey",)
+NO_DIAMETER = "diameter_unknown"
+"""Flag of an image in which nothing is like a nucleus, so that none is looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +46,31 @@ class Found:
         (Y, X), or (Z, Y, X) for a thick stack, uint32, 0 = background.
     pixel_size
         In um; unknown where only a diameter in pixels was given.
+    diameter_px
+        Of a typical nucleus along X, as it was used; NaN where none could be estimated.
+    diameter_from
+        ``pixel size``, ``given`` or ``estimated``.
     flags
         Fixed words, of reading and projecting.
+    about
+        Method, settings, weights, version and scale, as they are written with the labels.
     """
 
     labels: NDArray[np.uint32]
     pixel_size: PixelSize
+    diameter_px: float
+    diameter_from: str
     flags: tuple[str, ...] = ()
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Of nuclei."""
-        return int(self.labels.max(initial=0))
+        most = 0
+        for part in mapped.strips(self.labels.shape):
+            most = max(most, int(self.labels[part].max(initial=0)))
+            mapped.release(self.labels)
+        return most
 
 
 def fields_of(path: Path, settings: Settings) -> list[Series]:
@@ -55,6 +81,10 @@ def fields_of(path: Path, settings: Settings) -> list[Series]:
     ImageError
         The file cannot be read, or none of its series shows one.
     """
+    if is_png(path):
+        image = read_grey(path)
+        shape = (int(image.shape[0]), int(image.shape[1]))
+        return [Series(path, 0, "", None, "YX", shape, image.dtype.name, _GREY, PixelSize())]
     reading = settings.reading
     listed = list_series(path, axes=reading.axes, backend=reading.backend)
     fields = [series for series in listed if series.is_field]
@@ -70,7 +100,9 @@ def segment_series(
     *,
     channel: str | None = None,
     diameter_px: float | None = None,
+    estimate: bool = False,
     threads: int = 1,
+    scratch: Path | None = None,
 ) -> Found:
     """Find nuclei in one channel of one series.
 
@@ -86,38 +118,66 @@ def segment_series(
         Name or number, from 0; may be left out where there is one only.
     diameter_px
         Of a typical nucleus, for files that do not say their pixel size.
+    estimate
+        Estimate the diameter in the image where the file says no pixel size and none is given.
     threads
         That may be used.
+    scratch
+        Folder for a plane of more than `imganalysis.mapped.LARGE` pixels and its labels, which
+        are then never whole in memory: the labels are in a file there. In memory if not given.
 
     Raises
     ------
     ImageError
         The file cannot be read, the channel is not there, or the scale is unknown.
+    OutputError
+        The scratch folder cannot be written.
     """
+    stack = _stack(series, settings)
+    position = _position(stack, channel)
+    size, flags, out = stack.pixel_size, stack.flags, None
+    _, n_planes, *plane = stack.shape
+    if n_planes == 1 and scratch is not None and math.prod(plane) > mapped.LARGE:
+        picture = plane_in_file(scratch / "image", series, stack, position)
+        out = mapped.new_mapped(scratch / "labels", tuple(plane), np.uint32)
+    elif n_planes == 1:
+        picture = stack.numpy([position])[0, 0]
+    else:
+        planes = stack.numpy([position])[0]
+        choice = project(planes, size.z, settings.projection.chosen_um(), settings.projection)
+        picture = apply(planes[None], choice)[0]
+        flags = (*flags, *choice.flags)
+    spacing, diameter, origin = _spacing(stack, picture, method, diameter_px, estimate=estimate)
+    if math.isfinite(diameter):
+        labels = find_nuclei(picture, spacing, method, threads, out=out)
+    else:
+        labels, flags = np.zeros(picture.shape, np.uint32), (*flags, NO_DIAMETER)
+    about = {
+        **method_facts(method),
+        "settings": settings_text(method),
+        "version": __version__,
+        "channel": stack.channels[position],
+        "diameter_px": f"{diameter:.6g}" if math.isfinite(diameter) else "",
+        "diameter_from": origin,
+    }
+    return Found(labels, size, diameter, origin, tuple(dict.fromkeys(flags)), about)
+
+
+def _stack(series: Series, settings: Settings) -> Stack:
     reading = settings.reading
-    given = reading.pixel_size
-    stack = read_stack(
+    given = None if reading.pixel_size is None else PixelSize(*reading.pixel_size, origin="user")
+    if is_png(series.path):
+        pixels = read_grey(series.path)[None, None]
+        return Stack(pixels, _GREY, given or PixelSize(), source=series.path)
+    return read_stack(
         series.path,
         series.index,
         tile=series.tile,
         time=reading.time,
         axes=reading.axes,
-        pixel_size=None if given is None else PixelSize(*given, origin="user"),
+        pixel_size=given,
         allow_rgb=reading.allow_rgb,
         backend=reading.backend,
-    )
-    planes = stack.numpy([_position(stack, channel)])[0]
-    size, flags = stack.pixel_size, stack.flags
-    if len(planes) > 1:
-        choice = project(planes, size.z, settings.projection.chosen_um(), settings.projection)
-        picture = apply(planes[None], choice)[0]
-        flags = (*flags, *choice.flags)
-    else:
-        picture = planes[0]
-    return Found(
-        find_nuclei(picture, _spacing(stack, picture, method, diameter_px), method, threads),
-        size,
-        tuple(dict.fromkeys(flags)),
     )
 
 
@@ -140,32 +200,59 @@ def _position(stack: Stack, channel: str | None) -> int:
 
 
 def _spacing(
-    stack: Stack, picture: NDArray[Any], method: Method, diameter_px: float | None
-) -> tuple[float, ...]:
-    """Size of a pixel along the axes of the picture, um."""
+    stack: Stack,
+    picture: NDArray[Any],
+    method: Method,
+    diameter_px: float | None,
+    *,
+    estimate: bool,
+) -> tuple[tuple[float, ...], float, str]:
+    """Size of a pixel along the axes, um; the diameter in pixels along X; where it is from."""
     sizes = stack.pixel_size.as_tuple()[-picture.ndim :]
     known = tuple(value for value in sizes if value is not None)
-    if diameter_px is not None and len(known) == picture.ndim:
-        pixel = method.nucleus_diameter_um / diameter_px
-        return tuple(pixel * value / known[-1] for value in known)
-    if diameter_px is not None and picture.ndim == 2:
-        return (method.nucleus_diameter_um / diameter_px,) * 2
-    if picture.ndim == 3 and len(known) < 3:
+    complete = len(known) == picture.ndim
+    if complete and diameter_px is None:
+        return known, method.nucleus_diameter_um / known[-1], "pixel size"
+    if picture.ndim == 3 and not complete:
         raise PixelSizeError(
             f"{stack.source}: a stack of {plural(picture.shape[0], 'plane')} needs the size of "
             "its pixels; give it with --pixel-size Z,Y,X"
         )
-    if len(known) < picture.ndim:
+    if diameter_px is None and not estimate:
         raise PixelSizeError(
             f"{stack.source}: the pixel size is unknown; give it with --pixel-size [Z,]Y,X, or "
-            "the diameter of a nucleus in pixels with --diameter-px"
+            "the diameter of a nucleus in pixels with --diameter-px, or have the diameter "
+            "estimated with --estimate-diameter"
         )
-    return known
+    diameter, origin = diameter_px, "given"
+    if diameter is None:
+        diameter, origin = _estimated(stack, picture, method), "estimated"
+    pixel = method.nucleus_diameter_um / diameter
+    if complete:
+        return tuple(pixel * value / known[-1] for value in known), diameter, origin
+    return (pixel,) * picture.ndim, diameter, origin
+
+
+def _estimated(stack: Stack, picture: NDArray[Any], method: Method) -> float:
+    """Of a large plane from its middle, which fits into memory."""
+    if picture.size <= mapped.LARGE:
+        return nucleus_diameter(picture, method)
+    side = math.isqrt(mapped.LARGE)
+    middle = tuple(
+        slice(max(0, (n - side) // 2), max(0, (n - side) // 2) + side) for n in picture.shape
+    )
+    diameter = nucleus_diameter(np.array(picture[middle]), method)
+    if not math.isfinite(diameter):
+        raise PixelSizeError(
+            f"{stack.source}: its middle, {side} x {side} pixels, shows nothing that a diameter "
+            "could be estimated from; give it with --diameter-px"
+        )
+    return diameter
 
 
 def write_nuclei(path: Path, found: Found) -> None:
     """Write a label image; see `imganalysis.io.write_labels`."""
-    write_labels(path, found.labels, found.pixel_size)
+    write_labels(path, found.labels, found.pixel_size, found.about)
 
 
 def is_label_image(path: Path) -> bool:

@@ -20,7 +20,7 @@ PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 GROUND = frozenset(
     "tables label_places words panel panel_check panel_fractions panel_match panel_reference "
     "settings settings_artefacts settings_base settings_calibration settings_counting "
-    "settings_gating settings_neighbours settings_space methods stack tables_cohort "
+    "settings_gating settings_neighbours settings_space methods stack mapped tables_cohort "
     "run_file".split()
 )
 STEPS = frozenset({"segment", "quantify", "classify", "prepare", "simulate"})
@@ -51,7 +51,7 @@ COMMANDS = frozenset(
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     **dict.fromkeys(GROUND, BELOW_STEPS),
-    **dict.fromkeys(READING, frozenset({"errors", "stack", "settings"})),
+    **dict.fromkeys(READING, frozenset({"errors", "stack", "settings", "mapped"})),
     **dict.fromkeys(STEPS, BELOW_STEPS),
     **dict.fromkeys(AROUND, BELOW_STEPS | STEPS),
     "cohort": BELOW_SHOWN,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from imganalysis.io._hash import file_hash
     from imganalysis.io._labels import read_labels
     from imganalysis.io._listing import describe, list_series
+    from imganalysis.io._mapped import plane_in_file
     from imganalysis.io._reading import read_stack
     from imganalysis.io._writing import write_labels, write_mask, write_stack
 
@@ -18,6 +19,7 @@ _WHERE = {
     "file_hash": "_hash",
     "is_png": "_grey",
     "list_series": "_listing",
+    "plane_in_file": "_mapped",
     "read_grey": "_grey",
     "read_labels": "_labels",
     "read_stack": "_reading",
@@ -31,6 +33,7 @@ __all__ = [
     "file_hash",
     "is_png",
     "list_series",
+    "plane_in_file",
     "read_grey",
     "read_labels",
     "read_stack",

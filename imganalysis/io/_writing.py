@@ -12,9 +12,10 @@ import tifffile
 
 from imganalysis.errors import LabelsError, OutputError
 from imganalysis.io._quiet import quiet
+from imganalysis.mapped import LARGE, release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _TYPES = {"int8": "int8", "int16": "int16", "int32": "int32", "uint8": "uint8", "uint16": "uint16",
           "uint32": "uint32", "float32": "float", "float64": "double"}  # fmt: skip
+_ABOUT = "imganalysis"  # namespace of the annotation
+_TILE = 512  # px: sides of the tiles of a large plane
 _MAX_LABEL = np.iinfo(np.uint32).max
 
 
@@ -44,7 +47,12 @@ def write_stack(path: Path, stack: Stack) -> None:
     _write(path, stack.data, stack.channels, stack.pixel_size, name=stack.scene)
 
 
-def write_labels(path: Path, labels: NDArray[Any], pixel_size: PixelSize) -> None:
+def write_labels(
+    path: Path,
+    labels: NDArray[Any],
+    pixel_size: PixelSize,
+    about: Mapping[str, str] | None = None,
+) -> None:
     """Write a label image as OME-TIFF of 32 bit.
 
     Parameters
@@ -52,9 +60,11 @@ def write_labels(path: Path, labels: NDArray[Any], pixel_size: PixelSize) -> Non
     path
         As in `write_stack`.
     labels
-        (Y, X) or (Z, Y, X) whole numbers from 0, 0 = background.
+        (Y, X) or (Z, Y, X) whole numbers from 0, 0 = background; may be memory-mapped.
     pixel_size
         In um.
+    about
+        Names and values that say how they were made; an annotation of the image in its OME-XML.
 
     Raises
     ------
@@ -64,7 +74,7 @@ def write_labels(path: Path, labels: NDArray[Any], pixel_size: PixelSize) -> Non
         It cannot be written.
     """
     data = _four_axes(as_labels(labels, str(path)), str(path))
-    _write(path, data, ("labels",), pixel_size, name="labels")
+    _write(path, data, ("labels",), pixel_size, name="labels", about=about)
 
 
 def write_mask(path: Path, mask: NDArray[Any], pixel_size: PixelSize) -> None:
@@ -115,7 +125,7 @@ def as_labels(array: NDArray[Any], where: str) -> NDArray[np.uint32]:
         raise LabelsError(f"{where}: a label image has no negative number, got {array.min()}")
     if array.size and array.dtype.itemsize > 4 and int(array.max()) > _MAX_LABEL:
         raise LabelsError(f"{where}: labels go up to {_MAX_LABEL}, got {array.max()}")
-    return array.astype(np.uint32)
+    return array.astype(np.uint32, copy=False)
 
 
 def _four_axes(array: NDArray[Any], where: str) -> NDArray[Any]:
@@ -125,7 +135,13 @@ def _four_axes(array: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def _write(
-    path: Path, data: Any, channels: tuple[str, ...], pixel_size: PixelSize, *, name: str
+    path: Path,
+    data: Any,
+    channels: tuple[str, ...],
+    pixel_size: PixelSize,
+    *,
+    name: str,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     path = Path(path)
     dtype = np.dtype(data.dtype)
@@ -134,7 +150,7 @@ def _write(
             f"{path}: OME-TIFF has no pixels of type {dtype}; use {', '.join(_TYPES)}"
         )
     shape = tuple(int(n) for n in data.shape)
-    text = _ome_xml(shape, dtype, channels, pixel_size, name)
+    text = _ome_xml(shape, dtype, channels, pixel_size, name, about or {})
     little = dtype.newbyteorder("<")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -143,8 +159,12 @@ def _write(
             tifffile.TiffWriter(temporary, bigtiff=data.nbytes > 2**31, byteorder="<") as tif,
         ):
             for plane in _planes(data):
+                large = plane.size > LARGE
                 tif.write(
-                    plane.astype(little, copy=False),
+                    _tiles(plane, little) if large else plane.astype(little, copy=False),
+                    shape=plane.shape,
+                    dtype=little,
+                    tile=(_TILE, _TILE) if large else None,
                     photometric="minisblack",
                     compression="zlib",
                     description=text or None,
@@ -167,7 +187,20 @@ def _write(
 def _planes(data: Any) -> Iterator[NDArray[Any]]:
     """Planes in the order of the file; of a lazy stack one channel is in memory at a time."""
     for channel in range(data.shape[0]):
-        yield from np.asarray(data[channel])
+        part = data[channel]
+        yield from part if isinstance(part, np.memmap) else np.asarray(part)
+
+
+def _tiles(plane: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Tiles row by row, the last ones filled up with 0."""
+    height, width = plane.shape
+    for y in range(0, height, _TILE):
+        for x in range(0, width, _TILE):
+            tile = np.zeros((_TILE, _TILE), dtype)
+            part = plane[y : y + _TILE, x : x + _TILE]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
+        release(plane)
 
 
 def _ome_xml(
@@ -176,6 +209,7 @@ def _ome_xml(
     channels: tuple[str, ...],
     pixel_size: PixelSize,
     name: str,
+    about: Mapping[str, str],
 ) -> str:
     """OME-XML without identifier or time, so that equal content gives equal bytes."""
     c, z, y, x = shape
@@ -198,6 +232,14 @@ def _ome_xml(
             {"ID": f"Channel:0:{i}", "Name": _printable(channel), "SamplesPerPixel": "1"},
         )
     ElementTree.SubElement(pixels, "TiffData", {"IFD": "0", "PlaneCount": str(c * z)})
+    if about:
+        ElementTree.SubElement(image, "AnnotationRef", {"ID": "Annotation:0"})
+        held = ElementTree.SubElement(root, "StructuredAnnotations")
+        ids = {"ID": "Annotation:0", "Namespace": _ABOUT}
+        listed = ElementTree.SubElement(held, "MapAnnotation", ids)
+        values = ElementTree.SubElement(listed, "Value")
+        for key, said in about.items():
+            ElementTree.SubElement(values, "M", {"K": key}).text = _printable(said)
     # TIFF descriptions are ASCII: the encoding writes other letters as &#181;.
     body = ElementTree.tostring(root, encoding="us-ascii").decode("ascii")
     return body if body.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{body}'

@@ -2,6 +2,7 @@
 
 from imganalysis.segment._skimage import segment_nuclei
 from imganalysis.segment.cells import expand_cells, ring_widths, rings
+from imganalysis.segment.facts import method_facts, settings_text
 from imganalysis.segment.labels import (
     check_labels,
     check_numbered,
@@ -25,11 +26,13 @@ __all__ = [
     "expand_cells",
     "find_nuclei",
     "label_ids",
+    "method_facts",
     "model_facts",
     "nucleus_diameter",
     "relabel",
     "ring_widths",
     "rings",
     "segment_nuclei",
+    "settings_text",
     "touching_border",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imganalysis.errors import SettingsError
+from imganalysis.mapped import release
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
 from imganalysis.segment.pixels import (
     levels,
@@ -20,7 +21,7 @@ from imganalysis.segment.pixels import (
     rescale_part,
     scaled_shape,
 )
-from imganalysis.segment.tiles import release, segment_in_tiles
+from imganalysis.segment.tiles import segment_in_tiles
 from imganalysis.segment.windows import Window, assemble, look, window_grid
 from imganalysis.words import plural
 

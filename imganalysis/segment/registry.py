@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.mapped import LARGE, release
 from imganalysis.methods import (
     BUILT_IN,
     CellposeMethod,
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imganalysis.segment.tiles import Sliced
-
-LARGE = 4096**2
-"""Pixels of a plane from which methods other than the network work in tiles."""
 
 _TILE = 2048  # px
 _OVERLAP = 4.0  # diameters of a nucleus: the largest ones and their neighbours
@@ -137,8 +135,9 @@ def find_nuclei(
 
     Notes
     -----
-    The network looks at any image through windows on one grid. Other methods see an image of more
-    than `LARGE` pixels in tiles of their own, which overlap by four diameters of a nucleus.
+    The network looks at a plane through windows on one grid. Other methods see an image of more
+    than `imganalysis.mapped.LARGE` pixels per plane in tiles, which overlap by four diameters of a
+    nucleus.
     """
     if not hasattr(image, "shape"):
         image = np.asarray(image)
@@ -157,7 +156,7 @@ def find_nuclei(
         return find_by_network(image, spacing_um, settings, threads, out=out, progress=progress)
     if out is None and math.prod(image.shape[-2:]) <= LARGE:
         return _find(np.asarray(image), spacing_um, settings, threads)
-    from imganalysis.segment.tiles import release, segment_in_tiles
+    from imganalysis.segment.tiles import segment_in_tiles
 
     overlap = math.ceil(_OVERLAP * settings.nucleus_diameter_um / min(spacing_um[-2:]))
     method = _find

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,11 +10,10 @@ import numpy as np
 from numba import njit
 
 from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.mapped import release, strips
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]
@@ -26,7 +24,6 @@ FindPart = Callable[[Box], "NDArray[np.integer[Any]]"]
 
 _TOLERANCE = 1 / 8  # of the overlap: so far the centroids that two tiles see may lie apart
 _TAKEN = 0.5  # an object of which an earlier tile has more is there already
-_STRIP = 2**24  # pixels that are numbered at a time
 
 
 class Sliced(Protocol):
@@ -106,7 +103,7 @@ def segment_in_tiles(
     grid = tile_grid(shape, tile_px=tile_px, overlap_px=overlap_px)
     labels = np.zeros(shape, np.uint32) if out is None else _checked(out, shape)
     if out is not None:
-        for part in _strips(shape):
+        for part in strips(shape):
             labels[part] = 0
             release(labels)
     count = 0
@@ -160,19 +157,6 @@ def tile_grid(shape: tuple[int, ...], *, tile_px: int, overlap_px: int) -> list[
     return [
         ((y[0], y[1], x[0], x[1]), (y[2], y[3], x[2], x[3])) for y in sides[0] for x in sides[1]
     ]
-
-
-def release(array: Any) -> None:
-    """Let go of the pages of a memory-mapped file that were read or written.
-
-    They stay in the file, or on their way to it, and come back when they are asked for; without
-    this a process seems to hold, and may hold, all of the file that it has passed over.
-    """
-    mapped = getattr(array, "_mmap", None)
-    # Changes to a copy-on-write map live in its pages only.
-    if isinstance(mapped, mmap.mmap) and getattr(array, "mode", "c") != "c":
-        if hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _checked(out: Sliced, shape: tuple[int, ...]) -> Sliced:
@@ -261,7 +245,7 @@ def _number(labels: Any, shape: tuple[int, ...], count: int) -> None:
     """Give objects numbers by their first pixel, whatever tile they came from."""
     numbers = np.zeros(count + 1, np.uint32)
     last = 0
-    for part in _strips(shape):
+    for part in strips(shape):
         strip = np.ascontiguousarray(labels[part], np.uint32)
         last = _renumber(strip.reshape(-1), numbers, last)
         labels[part] = strip
@@ -278,11 +262,3 @@ def _renumber(strip: Any, numbers: Any, last: int) -> int:
                 numbers[k] = last
             strip[i] = numbers[k]
     return last
-
-
-def _strips(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
-    """Parts of whole rows that follow each other in raster order."""
-    rows = max(1, _STRIP // shape[-1])
-    for z in range(shape[0]) if len(shape) == 3 else (None,):
-        for y in range(0, shape[-2], rows):
-            yield (*(() if z is None else (z,)), slice(y, y + rows))

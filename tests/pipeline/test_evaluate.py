@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from imganalysis import __version__
 from imganalysis.cli import app
 from imganalysis.errors import ImganalysisError, SettingsError
 from imganalysis.evaluating import Evaluation, Scale, evaluate
 from imganalysis.io import write_stack
 from imganalysis.methods import ScikitImageMethod
+from imganalysis.segment.models import MODELS
 from imganalysis.stack import PixelSize, Stack
 
 if TYPE_CHECKING:
@@ -81,6 +84,10 @@ def test_images_without_a_scale(folders: tuple[Path, Path], tmp_path: Path) -> N
     table = pd.read_csv(listing)
     assert list(table["image"]) == ["a.png", "b.TIF", "c.png"]
     assert list(table["diameter_from"]) == ["estimated"] * 3
+    digest = sha256((MODELS / "nuclei.onnx").read_bytes()).hexdigest()
+    assert set(table["segmentation"]) == {"network"} and set(table["model"]) == {"nuclei"}
+    assert set(table["model_sha256"]) == {digest} and set(table["version"]) == {__version__}
+    assert json.loads(table["settings"][0])["method"] == "network"
     assert table["diameter_px"][:2].to_numpy() == pytest.approx([16, 32], rel=0.3)
     assert np.isnan(table["diameter_px"][2])
     assert list(table["flags"].fillna("")) == ["", "", "flat"]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from imganalysis.errors import LabelsError, SettingsError
+from imganalysis.mapped import release
 from imganalysis.segment.labels import relabel
-from imganalysis.segment.tiles import release, segment_in_tiles, tile_grid
+from imganalysis.segment.tiles import segment_in_tiles, tile_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,7 +222,7 @@ class Store:
 def test_labels_go_where_they_are_wanted_tile_by_tile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("imganalysis.segment.tiles._STRIP", 2000)
+    monkeypatch.setattr("imganalysis.mapped._STRIP", 2000)
     mask = blobs(5, (300, 280), 0.2)
     overlap = widest(mask) + 1
     store = Store(mask.shape)
