@@ -14,6 +14,7 @@ from imganalysis.errors import StudyError
 from imganalysis.gating import load_gates
 from imganalysis.io import file_hash
 from imganalysis.quantify.ratios import check_ratios
+from imganalysis.quantify.sections import check_diameters
 from imganalysis.quantify.spatial import check_pairs
 from imganalysis.reading import check_given, check_method, inputs_of
 from imganalysis.results import check_target
@@ -75,6 +76,7 @@ def check_run(
     check_given(study, settings)
     check_method(settings)
     check_pairs(panels, settings.space)
+    check_diameters(panels, settings.counting)
     check_ratios(panels, settings.summary)
     check_target(out, overwrite=overwrite, inputs=inputs_of(study, settings))
     classifier = None

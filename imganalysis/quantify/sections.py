@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
+from imganalysis.errors import SettingsError
 from imganalysis.quantify.statistics import cluster_density
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
 
 NAN = float("nan")
 NO_DIAMETER, NO_THICKNESS = "diameters_unknown", "thickness_unknown"
+
+
+def check_diameters(panels: Iterable[Panel], counting: Counting) -> None:
+    """Check that the nuclear diameters of the settings are of classes that there are.
+
+    Raises
+    ------
+    SettingsError
+        A name that is no class of any panel.
+    """
+    classes = list(dict.fromkeys(name for panel in panels for name in panel.classes))
+    unknown = [name for name in counting.nuclear_um if name not in classes]
+    if unknown:
+        raise SettingsError(
+            f"counting.nuclear_um: no panel of the study has a class {unknown[0]!r}; expected "
+            f"one of {', '.join(classes)}"
+        )
 
 
 def visible_share(thickness_um: ArrayLike, diameter_um: ArrayLike) -> NDArray[np.float64]:

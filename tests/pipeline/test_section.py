@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from imganalysis.settings import Projection
+from imganalysis.errors import SettingsError
+from imganalysis.given import check_run
+from imganalysis.opening import open_study
+from imganalysis.settings import Projection, parse_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +74,14 @@ def test_the_thickness_of_the_command_line_is_that_of_the_manifest(study: Path) 
     other, own = analysed(study, "both", "--section-um", 2)
     assert other[wanted].tolist() == biopsy[wanted].tolist()
     assert own["section_um"] == 3
+
+
+def test_a_diameter_of_no_class_stops_a_run_before_it_starts(study: Path, tmp_path: Path) -> None:
+    told = {"nuclear_um": {"tumor_vital": 10}, "nuclear_um_origin": "a book"}
+    wanted = parse_settings({"counting": told})
+    words = r"counting\.nuclear_um: no panel of the study has a class 'tumor_vital'; .*tumour_vital"
+    with pytest.raises(SettingsError, match=words):
+        check_run(open_study(study), tmp_path / "out", wanted)
 
 
 def test_the_usual_thickness_only_chooses_planes() -> None:
