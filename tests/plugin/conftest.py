@@ -88,11 +88,15 @@ def study(images: Path, results: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def plugin_threads() -> set[threading.Thread]:
+    from dask import threaded
+
+    # The pool of dask is made by the first that computes, and kept for the process.
+    shared = getattr(threaded.default_pool, "_threads", set())
     return {
         one
         for one in threading.enumerate()
         if one.is_alive() and (not one.daemon or one.name.startswith("imganalysis"))
-    }
+    } - shared
 
 
 @pytest.fixture(scope="session")
