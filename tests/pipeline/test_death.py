@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -220,8 +221,13 @@ def control(recipe: Recipe) -> FieldResult:
     return simulated(recipe, "c0", 900, control="secondary_only")[0]
 
 
-def fractions(recipe: Recipe, control: FieldResult) -> tuple[float, float, float]:
-    """The true fraction, and that of our cells and of our objects if each is called rightly."""
+def fractions(recipe: Recipe, control: FieldResult) -> tuple[float, float, float, pd.Series[Any]]:
+    """The true fraction, that of our cells and of our objects if each is called rightly, the row.
+
+    Each cell has the class of the true cell that its label is of, not the one that it is called:
+    what is left is what merging does to the count. Gates decide which pieces are merged, as in a
+    run. The row of the biopsy has the fractions of the called classes.
+    """
     fields = [simulated(recipe, f"s{seed}", seed) for seed in (600, 601, 602)]
     result = study_of([*(found for found, *_ in fields), control])
     truth = count_truth(recipe, "apoptosis", pd.concat([cells for _, cells, _ in fields]))
@@ -237,7 +243,8 @@ def fractions(recipe: Recipe, control: FieldResult) -> tuple[float, float, float
         merged += [group[label] for label in counted[t.CELL_ID]]
         alone = found.objects[found.objects[t.EVALUABLE]]
         unmerged += [group[label] for label in alone[t.LABEL]]
-    return truth["apoptotic_fraction"], share(merged), share(unmerged)
+    row = result.biopsies.iloc[0]
+    return truth["apoptotic_fraction"], share(merged), share(unmerged), row
 
 
 def share(groups: list[str]) -> float:
@@ -246,7 +253,7 @@ def share(groups: list[str]) -> float:
 
 
 def test_fragments_merged_give_the_true_fraction(recipe: Recipe, control: FieldResult) -> None:
-    truth, merged, _ = fractions(recipe, control)
+    truth, merged, *_ = fractions(recipe, control)
     assert merged == pytest.approx(truth, abs=0.02)
 
 
@@ -256,13 +263,20 @@ def test_fragments_that_are_large_count_too_often_unmerged(
     """Every dying nucleus in four pieces of 3 to 4 um, large enough to count by themselves.
 
     Most of the recipe's own fragments are too small for that, so that they are lost unmerged.
+    Of called classes merging must do the same, but how near the truth it comes hangs on the
+    calls too: of some 125 cells and a gate of 120 control cells, vital ones are called dying or
+    left open, so that no 2 points can be asked there (0.51 merged, 0.59 unmerged, 0.49 true).
     """
     pieces = {"fragment_um": (3.0, 4.0), "fragments": (4, 4), "fragment_from": 0.0}
     death = recipe.death.model_copy(update={**pieces, "shrink_from": 0.0})
     broken = recipe.model_copy(update={"death": death})
-    truth, merged, unmerged = fractions(broken, control)
+    truth, merged, unmerged, row = fractions(broken, control)
     assert merged == pytest.approx(truth, abs=0.02)
     assert unmerged > truth + 0.04
+    called, called_alone = row["apoptotic_fraction"], row["apoptotic_fraction_unmerged"]
+    assert called_alone > truth + 0.04
+    assert called_alone - called > 0.04
+    assert abs(called - truth) < 0.05
 
 
 def test_ghosts_are_counted_and_are_no_tumour(recipe: Recipe, control: FieldResult) -> None:

@@ -1,8 +1,10 @@
 """Loss of a marker in dying cells: hidden by bleed-through, seen once it is taken off.
 
-True nuclei are given. The odds ratio is taken over tumour nuclei, known from the truth: the
-lymphocytes in a nest have neither marker by their lineage, so that over all nuclei of a nest
-the truth itself is below 1 without any loss.
+True nuclei are given. The odds ratio is taken over cells that are known FROM THE TRUTH to be of
+the tumour, which nobody knows of a biopsy: the lymphocytes in a nest have neither marker by their
+lineage, so that over all nuclei of a nest the truth itself is below 1 without any loss. So these
+tests show what bleed-through and its correction do to the association of two measured markers,
+and not that an odds ratio over the cells of a biopsy tells a loss.
 """
 
 from __future__ import annotations
@@ -110,6 +112,7 @@ def test_the_bleed_through_is_known_from_the_controls() -> None:
 
 
 def test_without_loss_bleed_through_feigns_that_dying_cells_keep_the_marker() -> None:
+    """Over cells of the tumour by the truth."""
     raw, unmixed = tumour(0.0, False), tumour(0.0, True)
     assert odds_of_loss(raw, False).value < 0.5
     assert correlation(raw).lo > 0.1
@@ -120,6 +123,7 @@ def test_without_loss_bleed_through_feigns_that_dying_cells_keep_the_marker() ->
 
 
 def test_a_loss_is_seen_only_once_bleed_through_is_taken_off() -> None:
+    """Over cells of the tumour by the truth."""
     raw, unmixed = tumour(3.0, False), tumour(3.0, True)
     assert odds_of_loss(raw, False).lo < 1
     seen = odds_of_loss(unmixed, True)
