@@ -15,6 +15,7 @@ from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
 from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
+from imganalysis.prepare.checks import picture_flags
 from imganalysis.segment import (
     find_nuclei,
     method_facts,
@@ -30,6 +31,7 @@ from imganalysis.segment.scores import (
     overlap,
     size_tertiles,
 )
+from imganalysis.settings import Settings
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 
 FLAGS, REASON, MESSAGE = "flags", "reason", "message"
 DIAMETER, DIAMETER_FROM = "diameter_px", "diameter_from"
-FLAT = "flat"
 SETTINGS, VERSION = "settings", "version"
 
 _WARM_PX = 64
@@ -232,7 +233,7 @@ def _one_image(
         seconds,
         diameter,
         origin,
-        "" if np.isfinite(image).any() and np.nanmin(image) < np.nanmax(image) else FLAT,
+        ";".join(picture_flags(image, Settings())),
     )
 
 

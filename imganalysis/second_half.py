@@ -16,13 +16,7 @@ from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import panel_regions
 from imganalysis.classify.soft import positive_probabilities
-from imganalysis.corrections import (
-    GIVEN,
-    NOTE,
-    give_classes,
-    rules_column,
-    with_given,
-)
+from imganalysis.corrections import GIVEN, NOTE, give_classes, rules_column, with_given
 from imganalysis.counted import Part
 from imganalysis.counting import count_cells, tally_exclusions, without_negatives
 from imganalysis.death import (

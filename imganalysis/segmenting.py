@@ -18,6 +18,7 @@ from imganalysis.io import (
     read_stack,
     write_labels,
 )
+from imganalysis.prepare.checks import picture_flags
 from imganalysis.prepare.projection import apply, project
 from imganalysis.segment import find_nuclei, method_facts, nucleus_diameter, settings_text
 from imganalysis.stack import PixelSize, Series, Stack
@@ -51,7 +52,7 @@ class Found:
     diameter_from
         ``pixel size``, ``given`` or ``estimated``.
     flags
-        Fixed words, of reading and projecting.
+        Fixed words, of reading and projecting, and of `imganalysis.prepare.checks.picture_flags`.
     about
         Method, settings, weights, version and scale, as they are written with the labels.
     """
@@ -140,10 +141,15 @@ def segment_series(
     if n_planes == 1 and scratch is not None and math.prod(plane) > mapped.LARGE:
         picture = plane_in_file(scratch / "image", series, stack, position)
         out = mapped.new_mapped(scratch / "labels", tuple(plane), np.uint32)
+        # Shares of its pixels: some of them tell, and not all are in memory at once.
+        step = math.ceil(math.sqrt(math.prod(plane) / mapped.LARGE))
+        flags = (*flags, *picture_flags(picture[::step, ::step], settings))
     elif n_planes == 1:
         picture = stack.numpy([position])[0, 0]
+        flags = (*flags, *picture_flags(picture, settings))
     else:
         planes = stack.numpy([position])[0]
+        flags = (*flags, *picture_flags(planes, settings))
         choice = project(planes, size.z, settings.projection.chosen_um(), settings.projection)
         picture = apply(planes[None], choice)[0]
         flags = (*flags, *choice.flags)

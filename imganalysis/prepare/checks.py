@@ -18,6 +18,41 @@ if TYPE_CHECKING:
 MIN_SIDE_PX = 16
 """A field with a shorter side holds no cell with its surroundings at any usual pixel size."""
 
+FLAT = "flat"
+"""Flag of a picture without any structure, in which no nucleus can be found."""
+
+
+def picture_flags(picture: Any, settings: Settings) -> tuple[str, ...]:
+    """Say what speaks against finding nuclei in the picture of a nuclear stain.
+
+    Parameters
+    ----------
+    picture
+        (Y, X) or (Z, Y, X), type of the file: before projection.
+    settings
+        From which share of zeros it is black, and of clipped pixels saturated.
+
+    Returns
+    -------
+    flags
+        Of ``flat`` (every pixel is the same, nearly all are 0, or none is a number),
+        ``not_finite`` and ``saturated``, as `check_pixels` gives them. A value that a 32-bit
+        float cannot hold counts as infinite.
+    """
+    pixels = np.asarray(picture)
+    level = clip_level(pixels)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels)
+    flags: list[str] = []
+    if not finite.all():
+        flags.append("not_finite")
+        pixels = pixels[finite]
+    if not pixels.size or _blackness(pixels, settings.preparation.max_black_fraction):
+        flags.insert(0, FLAT)
+    if _is_clipped(pixels, level, settings.artefacts.max_clipped):
+        flags.append("saturated")
+    return tuple(flags)
+
 
 def check_pixels(
     data: Any,
@@ -81,7 +116,7 @@ def check_pixels(
         if marker not in allow_black:
             _refuse_black(marker, pixels, settings.preparation.max_black_fraction)
         limits = settings.artefacts
-        if level is not None and _share(pixels >= level) > limits.max_clipped:
+        if _is_clipped(pixels, level, limits.max_clipped):
             flags.add("saturated")
         if _share(pixels == 0) > limits.max_zero:
             flags.add("zero_clipped")
@@ -92,14 +127,22 @@ def _share(where: NDArray[np.bool_]) -> float:
     return np.count_nonzero(where) / where.size
 
 
-def _refuse_black(marker: str, pixels: NDArray[Any], max_black: float) -> None:
+def _is_clipped(pixels: NDArray[Any], level: float | None, most: float) -> bool:
+    return level is not None and bool(pixels.size) and _share(pixels >= level) > most
+
+
+def _blackness(pixels: NDArray[Any], max_black: float) -> str:
+    """Say why finite pixels show nothing; empty where they may show something."""
     low, high = pixels.min(), pixels.max()
     black = _share(pixels == 0)
     if low == high:
-        found = f"every pixel is {low:g}"
-    elif black > max_black:
-        found = f"{100 * black:.4g} % of the pixels are 0"
-    else:
+        return f"every pixel is {low:g}"
+    return f"{100 * black:.4g} % of the pixels are 0" if black > max_black else ""
+
+
+def _refuse_black(marker: str, pixels: NDArray[Any], max_black: float) -> None:
+    found = _blackness(pixels, max_black)
+    if not found:
         return
     raise PixelDataError(
         f"channel {marker}: {found}, so that nothing can be measured; was the detector off, or "

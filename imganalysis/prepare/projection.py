@@ -169,7 +169,9 @@ def apply(data: Any, choice: ProjectionChoice) -> NDArray[np.float32]:
     for channel in data:
         planes = np.asarray(channel[choice.z0 : choice.z1])
         if np.issubdtype(planes.dtype, np.floating):
-            planes = np.where(np.isfinite(planes), planes, np.nan)
+            with np.errstate(over="ignore"):  # what 32 bit cannot hold is infinite
+                held = np.isfinite(planes.astype(np.float32, copy=False))
+            planes = np.where(held, planes, np.nan)
         if choice.kind == "3d":
             channels.append(planes.astype(np.float32))
         else:

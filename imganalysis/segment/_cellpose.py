@@ -17,7 +17,7 @@ from imganalysis.segment._cellpose_masks import find_masks
 from imganalysis.segment._cellpose_network import CellposeNetwork, load_network
 from imganalysis.segment._cellpose_stitch import stitch_planes
 from imganalysis.segment.labels import relabel
-from imganalysis.segment.pixels import rescale, rescale_labels
+from imganalysis.segment.pixels import as_float32, rescale, rescale_labels
 from imganalysis.segment.registry import ModelFacts
 
 if TYPE_CHECKING:
@@ -153,8 +153,7 @@ def levels_of(image: Any, percentile: tuple[float, float]) -> tuple[float, float
     is looked at.
     """
     step = max(1, math.ceil(math.sqrt(math.prod(image.shape[-2:]) / _SAMPLE)))
-    with np.errstate(over="ignore"):
-        picture = np.asarray(image[..., ::step, ::step], np.float32)
+    picture = as_float32(image[..., ::step, ::step])
     values = picture[np.isfinite(picture)]
     if not values.size:
         return None
@@ -170,8 +169,7 @@ def _normalised(
     """Map dark to 0 and bright to 1; None where there is nothing to map."""
     if between is None:
         return None
-    with np.errstate(over="ignore"):
-        picture = np.array(image, np.float32)
+    picture = np.array(as_float32(image))
     finite = np.isfinite(picture)
     if not finite.any():
         return None

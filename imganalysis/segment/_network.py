@@ -14,6 +14,7 @@ from imganalysis.errors import SettingsError
 from imganalysis.mapped import release
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
 from imganalysis.segment.pixels import (
+    as_float32,
     levels,
     needed,
     normalise,
@@ -270,7 +271,7 @@ def _darkest(image: Sliceable, shape: tuple[int, int]) -> float | None:
     lowest: list[float] = []
     rows = max(1, _STRIP // shape[1])
     for y in range(0, shape[0], rows):
-        values = np.asarray(image[y : y + rows, :], np.float32)
+        values = as_float32(image[y : y + rows, :])
         finite = np.isfinite(values)
         if finite.any():
             lowest.append(float(values.min(initial=np.inf, where=finite)))

@@ -22,6 +22,7 @@ from imganalysis.segment._skimage_regions import (
     quantiles,
     whole,
 )
+from imganalysis.segment.pixels import as_float32
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def segment_nuclei(
     diameter = settings.nucleus_diameter_um
     # A plane is one pixel of no thickness, whose size is that of a pixel along X.
     sizes = (1.0 * spacing_um[-1],) * (3 - image.ndim) + tuple(map(float, spacing_um))
-    stack = as_stack(image.astype(np.float32, copy=False))
+    stack = as_stack(as_float32(image))
     blocks = tuple(
         max(1, int(diameter / size / _GRID)) if n > 1 else 1
         for size, n in zip(sizes, stack.shape, strict=True)

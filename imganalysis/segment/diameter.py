@@ -9,6 +9,7 @@ from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
 from imganalysis.segment._coarse import block_means, enlarge
+from imganalysis.segment.pixels import as_float32
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _windows(image: NDArray[Any]) -> list[NDArray[np.float32]]:
         for size in image.shape
     ]
     parts = [
-        image[y : y + _WINDOW, x : x + _WINDOW].astype(np.float32)
+        np.array(as_float32(image[y : y + _WINDOW, x : x + _WINDOW]))
         for y in starts[0]
         for x in starts[1]
     ]

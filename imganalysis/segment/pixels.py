@@ -31,6 +31,12 @@ class Sliceable(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
+def as_float32(values: Any) -> NDArray[np.float32]:
+    """Values as 32-bit floats; what these cannot hold becomes infinite, and counts as such."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float32)
+
+
 def rescale(image: NDArray[Any], factor: float) -> NDArray[np.float32]:
     """Change the scale of an image.
 
@@ -46,7 +52,7 @@ def rescale(image: NDArray[Any], factor: float) -> NDArray[np.float32]:
     (Y, X) float32
         Each side at least one pixel. Where the image shrinks it is smoothed first.
     """
-    picture = np.asarray(image, np.float32)
+    picture = as_float32(image)
     shape = scaled_shape(picture.shape, factor)
     return rescale_part(picture, (0, shape[0], 0, shape[1]), shape)
 
@@ -77,7 +83,7 @@ def rescale_part(
     sigma = [max(0.0, (r - 1.0) / 2.0) for r in ratio]
     around = (_reach(sigma[0]), _reach(sigma[1]))
     y0, y1, x0, x1 = needed(box, before, shape, around)
-    picture = np.asarray(image[y0:y1, x0:x1], np.float32)
+    picture = as_float32(image[y0:y1, x0:x1])
     if dark is not None:
         finite = np.isfinite(picture)
         if not finite.all():

@@ -9,7 +9,7 @@ import numpy as np
 
 from imganalysis.segment.diameter import estimate_diameter
 from imganalysis.segment.flows import FLOW_SCALE, flow_errors, flows_to_labels
-from imganalysis.segment.pixels import as_input, levels, normalise, rescale
+from imganalysis.segment.pixels import as_float32, as_input, levels, normalise, rescale
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def diameter_by_network(image: NDArray[Any], model: OnnxModel) -> float:
     flows cover the largest share of what was looked at, are as large as was tried, and not
     altogether unlike the first estimate.
     """
-    picture = np.asarray(image, np.float32)
+    picture = as_float32(image)
     finite = np.isfinite(picture)
     if picture.ndim != 2:
         raise ValueError(

@@ -15,7 +15,7 @@ from imganalysis.segment._volume_planes import planes_to_labels
 from imganalysis.segment._volume_views import errors_in_views, rescale_depth, views
 from imganalysis.segment.flows import FLOW_SCALE
 from imganalysis.segment.labels import relabel
-from imganalysis.segment.pixels import levels, normalise, rescale, rescale_labels
+from imganalysis.segment.pixels import as_float32, levels, normalise, rescale, rescale_labels
 from imganalysis.segment.windows import predict
 from imganalysis.words import plural
 
@@ -145,7 +145,7 @@ def segment_volume(
         )
         return plane[np.newaxis]
     empty = np.zeros(image.shape, np.uint32)
-    stack = np.asarray(image, np.float32)
+    stack = as_float32(image)
     finite = np.isfinite(stack)
     if not finite.any():
         return empty

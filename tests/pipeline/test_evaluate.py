@@ -311,3 +311,27 @@ def test_real_images(testdata: Path, tmp_path: Path) -> None:
     true = 2 * np.sqrt(some["median_area_px"].to_numpy() / np.pi)
     assert (np.abs(np.log(table["diameter_px"] / true)) < np.log(1.6)).all()
     assert table["n_true"].tolist() == some["n_nuclei"].tolist()
+
+
+def test_clipped_images_and_those_without_numbers_are_flagged(tmp_path: Path) -> None:
+    image, labels = nuclei()
+    clipped = np.where(labels > 0, 255, image).astype(np.uint8)
+    holed = np.where(labels == 1, np.nan, image).astype(np.float32)
+    pictures = {"clipped": clipped, "holed": holed, "none": np.full_like(holed, np.nan)}
+    for name, picture in pictures.items():
+        for kind, pixels in (("images", picture), ("masks", labels)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / kind / f"{name}.tif", pixels)
+    result = evaluate(tmp_path / "images", tmp_path / "masks", METHOD, scale=Scale(diameter_px=16))
+    assert list(result.table["flags"]) == ["saturated", "not_finite", "flat;not_finite"]
+
+
+def test_a_tiny_image_is_evaluated_and_one_smaller_than_a_nucleus_says_so(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for side in (3, 12):
+            picture = np.indices((side, side))[1].astype(np.uint8)
+            tifffile.imwrite(tmp_path / kind / f"{side}.tif", picture)
+    result = evaluate(tmp_path / "images", tmp_path / "masks", METHOD, scale=Scale(diameter_px=10))
+    assert list(result.table["reason"]) == ["", "settings"]
+    assert "the image is 3 x 3 px" in result.table["message"][1]

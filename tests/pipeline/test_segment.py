@@ -137,7 +137,7 @@ def test_the_diameter_is_estimated_where_that_is_asked_for(tmp_path: Path) -> No
     assert status == 0, said
     assert "blind.tif: 5 nuclei (estimated diameter 1" in said
     assert "png.tif: 5 nuclei (estimated diameter 1" in said
-    assert "known.tif: 5 nuclei\n" in said and "flat.tif: 0 nuclei (diameter_unknown)" in said
+    assert "known.tif: 5 nuclei\n" in said and "flat.tif: 0 nuclei (flat, diameter_unknown)" in said
     found = facts_in(tmp_path / "out" / "png.tif")
     assert found["diameter_from"] == "estimated" and 12 < float(found["diameter_px"]) < 20
     with tifffile.TiffFile(tmp_path / "out" / "blind.tif") as tif:
@@ -275,3 +275,24 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     ):
         status, text = run(file, "--out", tmp_path / "out", *options)
         assert status == 2 and said in text
+
+
+@pytest.mark.filterwarnings("error:.*cast:RuntimeWarning")
+@pytest.mark.parametrize("method", ["network", "scikit-image"])
+@pytest.mark.parametrize("planes", [1, 2])
+def test_images_that_show_nothing_say_so(tmp_path: Path, method: str, planes: int) -> None:
+    kinds = {
+        "black": (np.zeros((60, 70), np.uint8), "flat"),
+        "full": (np.full((60, 70), 65535, np.uint16), "flat, saturated"),
+        "nan": (np.full((60, 70), np.nan, np.float32), "flat, not_finite"),
+        "huge": (np.indices((60, 70))[1] * 1e300, "flat, not_finite"),
+    }
+    size = PixelSize(3.0, 0.5, 0.5)
+    for name, (picture, _) in kinds.items():
+        path = tmp_path / f"{name}.ome.tif"
+        write_stack(path, Stack(np.stack([picture] * planes)[None], ("DAPI",), size, str(path)))
+    files = [tmp_path / f"{name}.ome.tif" for name in kinds]
+    status, said = run(*files, "--out", tmp_path / "out", "--method", method)
+    assert status == 0
+    for name, (_, flags) in kinds.items():
+        assert f"{name}.tif: 0 nuclei ({flags}" in said

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from imganalysis.errors import PixelDataError
-from imganalysis.prepare.checks import check_pixels, clip_level, clipped_pixels
+from imganalysis.prepare.checks import (
+    check_pixels,
+    clip_level,
+    clipped_pixels,
+    picture_flags,
+)
 from imganalysis.prepare.focus import focus_score
 from imganalysis.settings import Settings, parse_settings
 
@@ -128,3 +133,31 @@ def test_focus_falls_with_blur_and_ignores_gain_and_offset():
     assert np.isnan(focus_score(np.full((20, 20), np.nan)))
     sharp[3, 3] = np.nan
     assert np.isfinite(focus_score(sharp))
+
+
+def clipped(share):
+    picture = good("uint8")[0, 0]
+    picture.flat[: round(share * picture.size)] = 255
+    return picture
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("picture", "flags"),
+    [
+        (good()[0], ()),
+        (np.zeros((9, 9), bool), ("flat",)),
+        (np.zeros((40, 40), np.uint16), ("flat",)),
+        (np.full((40, 40), 7, np.uint8), ("flat",)),
+        (np.full((40, 40), 65535, np.uint16), ("flat", "saturated")),
+        (np.eye(1, 5000, dtype=np.uint16), ("flat",)),
+        (clipped(0.02), ("saturated",)),
+        (clipped(0.005), ()),
+        (np.full((5, 5), np.nan), ("flat", "not_finite")),
+        (np.array([[1, 2, np.inf]]), ("not_finite",)),
+        (good("float64")[0] * 1e300, ("flat", "not_finite")),
+        (good("float32")[0], ()),
+    ],
+)
+def test_what_speaks_against_finding_nuclei(picture, flags):
+    assert picture_flags(picture, SETTINGS) == flags
