@@ -228,7 +228,9 @@ def run(
         projection={"section_um": section_um},
         preparation={"background": background},
         measuring={"guard_um": guard_um},
-        segmentation=method_values(method, model, nucleus_diameter, sensitivity, device, download),
+        segmentation=method_values(
+            method, model, nucleus_diameter, sensitivity, device, download, over=True
+        ),
         nuclei=nuclei,
         output={
             "overlays": None if overlays else False,

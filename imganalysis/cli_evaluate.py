@@ -15,6 +15,7 @@ from imganalysis.cli_options import (
     ModelOption,
     PixelSizeOption,
     SensitivityOption,
+    check_diameter_px,
     method_values,
     parse_pixel_size,
 )
@@ -37,6 +38,7 @@ def evaluate(
         float | None,
         typer.Option(
             metavar="PX",
+            callback=check_diameter_px,
             help="The same in pixels, for images without a scale. Without either it is estimated "
             "there, image by image.",
         ),

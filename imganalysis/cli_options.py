@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from imganalysis.errors import SettingsError
-from imganalysis.methods import DEFAULT, Method
+from imganalysis.methods import BUILT_IN, DEFAULT, Method, load_added
+
+_NOT_OF_ALL = ("model", "sensitivity", "device", "download")  # settings of some methods only
+
+
+def check_diameter_px(value: float | None) -> float | None:
+    """Refuse a diameter in pixels that is none, by the name of its option."""
+    from imganalysis.segment.limits import LEAST_PX
+
+    if value is None or (math.isfinite(value) and value >= LEAST_PX):
+        return value
+    raise SettingsError(
+        f"--diameter-px: expected the diameter of a typical nucleus in pixels, {LEAST_PX:g} or "
+        f"more; found {value:g}"
+    )
+
 
 CorrectionsOption = Annotated[
     Path | None,
@@ -62,13 +78,22 @@ def method_values(
     sensitivity: float | None,
     device: str | None = None,
     download: bool = False,
+    *,
+    over: bool = False,
 ) -> dict[str, Any]:
     """Collect what options say of the segmentation, as in a settings file.
+
+    Parameters
+    ----------
+    method, model, nucleus_diameter, sensitivity, device, download
+        As the options of these names.
+    over
+        They go over a settings file, which may name the method: `over_file` checks them.
 
     Raises
     ------
     SettingsError
-        The method is that of nuclei which somebody else found.
+        The method is that of nuclei which somebody else found, or takes no such option.
     """
     if method == "given":
         raise SettingsError(
@@ -83,15 +108,38 @@ def method_values(
         "device": device,
         "download": download or None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    found = {name: value for name, value in given.items() if value is not None}
+    if not over:
+        _check_taken(found, method or DEFAULT)
+    return found
+
+
+def _check_taken(given: dict[str, Any], method: str) -> None:
+    """Refuse options that a method has no setting for; an unknown method is told of elsewhere."""
+    try:
+        kind = BUILT_IN[method] if method in BUILT_IN else load_added(method).settings
+    except ValueError:
+        return
+    for name in _NOT_OF_ALL:
+        if name in given and name not in kind.model_fields:
+            others = [other for other in BUILT_IN if name in BUILT_IN[other].model_fields]
+            raise SettingsError(
+                f"method {method} takes no --{name}; it is an option of {' and '.join(others)}"
+            )
 
 
 def over_file(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Put what options say of the segmentation on top of what a settings file says.
 
     Where the method changes, only what all methods share is kept of the file.
+
+    Raises
+    ------
+    SettingsError
+        The method takes no such option.
     """
     earlier = before.get("method", DEFAULT)
+    _check_taken(given, str(given.get("method", earlier)))
     if given.get("method", earlier) != earlier:
         before = {name: value for name, value in before.items() if name in Method.model_fields}
     return {**before, **given}

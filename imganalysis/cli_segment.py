@@ -16,6 +16,7 @@ from imganalysis.cli_options import (
     ModelOption,
     PixelSizeOption,
     SensitivityOption,
+    check_diameter_px,
     method_values,
     parse_pixel_size,
 )
@@ -41,7 +42,9 @@ def segment(
     diameter_px: Annotated[
         float | None,
         typer.Option(
-            metavar="PX", min=1, help="The same in pixels, for files that do not say their scale."
+            metavar="PX",
+            callback=check_diameter_px,
+            help="The same in pixels, for files that do not say their scale.",
         ),
     ] = None,
     estimate_diameter: Annotated[

@@ -23,6 +23,7 @@ from imganalysis.segment import (
     nucleus_diameter,
     settings_text,
 )
+from imganalysis.segment.limits import LEAST_PX
 from imganalysis.segment.scores import (
     THRESHOLDS,
     Counts,
@@ -171,8 +172,10 @@ def evaluate(
     get the size at which its diameter in pixels is that long.
     """
     scale = scale or Scale()
-    if scale.diameter_px is not None and not 1 <= scale.diameter_px < np.inf:
-        raise SettingsError(f"a nucleus is 1 pixel or more across, got {scale.diameter_px}")
+    if scale.diameter_px is not None and not LEAST_PX <= scale.diameter_px < np.inf:
+        raise SettingsError(
+            f"a nucleus is {LEAST_PX:g} pixels or more across, got {scale.diameter_px}"
+        )
     if limit is not None and limit < 1:
         raise SettingsError(f"the limit is a number of images, 1 or more; got {limit}")
     pairs, unpaired = pairs_of(Path(images), Path(masks))

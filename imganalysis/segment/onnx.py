@@ -201,7 +201,8 @@ def _load(content: bytes, path: str, threads: int) -> OnnxModel:
         import onnxruntime as ort
     except ImportError as error:
         raise MissingLibraryError(
-            "running a network needs onnxruntime: pip install onnxruntime"
+            "method network needs onnxruntime, which is not installed: pip install onnxruntime. "
+            "Method scikit-image does without."
         ) from error
     checked = has_checksum(content)
     if checked and not checksum_fits(content):

@@ -144,13 +144,21 @@ class Counts:
 
     def ap(self) -> tuple[float | None, ...]:
         """TP / (TP + FP + FN) at each threshold; None where there is no object at all."""
-        rows = zip(self.hits, self.false, self.missed, strict=True)
-        return tuple(_ratio(tp, tp + fp + fn) for tp, fp, fn in rows)
+        return tuple(_ratio(tp, tp + fp + fn) for tp, fp, fn in self._rows())
 
     def f1(self) -> tuple[float | None, ...]:
         """2 TP / (2 TP + FP + FN) at each threshold; None where there is no object at all."""
-        rows = zip(self.hits, self.false, self.missed, strict=True)
-        return tuple(_ratio(2 * tp, 2 * tp + fp + fn) for tp, fp, fn in rows)
+        return tuple(_ratio(2 * tp, 2 * tp + fp + fn) for tp, fp, fn in self._rows())
+
+    def _rows(self) -> list[tuple[int, int, int]]:
+        """Hits, false and missed at each threshold.
+
+        A found object goes to the class of its own size where it matches none, so a class without
+        any object may get some at higher thresholds. They are of another class, and no score.
+        """
+        if not self.n_true + self.n_found:
+            return [(0, 0, 0)] * len(self.thresholds)
+        return list(zip(self.hits, self.false, self.missed, strict=True))
 
     def precision(self) -> tuple[float | None, ...]:
         """TP / found at each threshold; None where nothing was found."""

@@ -34,6 +34,17 @@ def test_a_group_without_values_has_its_defaults(tmp_path: Path) -> None:
     assert given.segmentation.path == str(nuclei)
 
 
+def test_an_option_that_the_method_of_the_file_lacks_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("segmentation:\n  method: cellpose\n")
+    chosen = _settings({}, file=file, segmentation={"device": "cuda"})
+    assert chosen.segmentation.device == "cuda"
+    with pytest.raises(SettingsError, match="method cellpose takes no --sensitivity"):
+        _settings({}, file=file, segmentation={"sensitivity": 0.5})
+    with pytest.raises(SettingsError, match="method network takes no --device"):
+        _settings({}, segmentation={"device": "cuda"})
+
+
 @pytest.mark.parametrize("group", ["reading", "segmentation", "summary"])
 @pytest.mark.parametrize("value", ["CYX", "[1, 2]", "3"])
 def test_a_group_that_holds_no_names_is_refused(tmp_path: Path, group: str, value: str) -> None:

@@ -259,7 +259,7 @@ def test_a_diameter_in_pixels_goes_for_stacks_of_known_shape_too(tmp_path: Path)
     status, said = run(thick, *options, "--diameter-px", 16)
     assert status == 0, said
     assert (read_labels(tmp_path / "out" / "thick.tif") == usual).all()
-    status, said = run(thick, *options, "--diameter-px", 1)
+    status, said = run(thick, *options, "--diameter-px", 1000)
     assert status == 1 and "thick.ome.tif" in said
     blind = write(tmp_path / "blind.ome.tif", size=PixelSize(), channels=1, planes=3)
     status, said = run(blind, *options, "--diameter-px", 16)
@@ -271,7 +271,16 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     for options, said in (
         (["--nucleus-diameter", 8, "--diameter-px", 16], "give one of them"),
         (["--nucleus-diameter", 1.9], "is not below"),
-        (["--device", "cuda"], "device: unknown name"),
+        (["--device", "cuda"], "method network takes no --device; it is an option of cellpose"),
+        (
+            ["--method", "scikit-image", "--model", "nuclei"],
+            "method scikit-image takes no --model; it is an option of network and cellpose",
+        ),
+        (["--method", "cellpose", "--sensitivity", 1], "method cellpose takes no --sensitivity"),
+        (["--download"], "method network takes no --download"),
+        (["--diameter-px", "inf"], "--diameter-px: expected the diameter of a typical nucleus"),
+        (["--diameter-px", 1], "in pixels, 2 or more; found 1"),
+        (["--diameter-px", "nan"], "found nan"),
     ):
         status, text = run(file, "--out", tmp_path / "out", *options)
         assert status == 2 and said in text

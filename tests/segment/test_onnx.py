@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnx
 import pytest
 import torch
 
-from imganalysis.errors import ModelError
+from imganalysis.errors import MissingLibraryError, ModelError
 from imganalysis.segment.network import Architecture, Network, load_weights, run_network
 from imganalysis.segment.network import save_weights as save
 from imganalysis.segment.onnx import OnnxModel, load_onnx, write_onnx
@@ -91,6 +92,16 @@ def test_the_file_says_what_it_is(exported: Path) -> None:
 def test_a_process_loads_a_file_once(exported: Path, tmp_path: Path) -> None:
     copy = shutil.copy(exported, tmp_path / "model.onnx")
     assert load_onnx(copy, threads=1) is load_onnx(copy, threads=1)
+
+
+def test_without_onnxruntime_another_method_is_named(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(exported.read_bytes() + b" ")  # of no earlier load
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingLibraryError, match=r"pip install onnxruntime.*scikit-image"):
+        load_onnx(path)
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "cut", "foreign", "format"])

@@ -132,6 +132,16 @@ def test_nothing_to_find_and_nothing_found() -> None:
     assert extra.split_rate() is None
 
 
+def test_a_class_of_size_without_any_object_has_no_score() -> None:
+    true, found = squares((0, 0), (30, 30)), squares((0, 0), (30, 30), side=13)
+    pairs = overlap(true, found)  # IoU 0.59: at higher ones what is found goes by its own size
+    classes = {name: count(pairs, sizes=s) for name, s in size_tertiles([pairs]).items()}
+    large = classes["large"]
+    assert (large.n_true, large.n_found, large.false[-1]) == (0, 0, 2)
+    assert large.ap() == large.f1() == (None,) * len(THRESHOLDS)
+    assert classes["small"].ap()[0] == 1.0 and classes["small"].ap()[-1] == 0.0
+
+
 def test_an_image_without_pixels() -> None:
     none = np.zeros((0, 4), np.uint8)
     assert count(overlap(none, none)) == Counts()
