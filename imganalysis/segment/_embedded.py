@@ -10,7 +10,7 @@ from imganalysis.errors import SettingsError
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment.models import model_path
 from imganalysis.segment.onnx import OnnxModel, load_onnx
-from imganalysis.segment.volume import segment_volume
+from imganalysis.segment.volume import check_memory, segment_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,7 @@ def find_by_network(
             out=out,
             progress=progress,
         )
+    check_memory(tuple(image.shape), model.diameter_px, diameter, spacing_um[0] / pixel)
     labels = segment_volume(
         np.asarray(image),
         model,

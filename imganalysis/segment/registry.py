@@ -135,9 +135,13 @@ def find_nuclei(
 
     Notes
     -----
-    The network looks at a plane through windows on one grid. Other methods see an image of more
-    than `imganalysis.mapped.LARGE` pixels per plane in tiles, which overlap by four diameters of a
-    nucleus.
+    The network looks at a plane through windows on one grid. A stack it takes whole, because a
+    nucleus is followed through all planes: about 64 bytes for each voxel at the network's scale,
+    `imganalysis.segment.volume.memory_needed`; where the machine has less, the stack is refused
+    (`ImageError`, reason ``memory``) before the work starts. ``out`` saves no memory there.
+
+    Other methods see an image of more than `imganalysis.mapped.LARGE` pixels per plane in tiles,
+    which overlap by four diameters of a nucleus.
     """
     if not hasattr(image, "shape"):
         image = np.asarray(image)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imganalysis.errors import SettingsError
+from imganalysis.errors import ImageError, SettingsError
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment._volume_flows import follow_to_labels, rescale_volume_labels
 from imganalysis.segment._volume_planes import planes_to_labels
@@ -34,6 +36,10 @@ _ANISOTROPY = (0.05, 200.0)
 _DEEP = 0.3
 _APART = 0.7
 _LEAST = 3  # planes
+# Bytes that a stack needs while it is analysed: for each of its voxels while they are numbered;
+# or for each of them and each at the network's scale while flows are followed. Measured.
+_NUMBERED = 34
+_HELD, _FOLLOWED = 12, 52
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,62 @@ class _Scale:
     def min_volume(self) -> int:
         """Of the smallest nucleus; one that passes through a thin stack is a disc of it."""
         return max(1, round(min(np.pi / 6 * self.smallest**3, self.min_area * max(1, self.depth))))
+
+
+def memory_needed(
+    shape: tuple[int, ...], network_px: float, diameter_px: float, anisotropy: float
+) -> int:
+    """Estimate the memory that `segment_volume` takes at its peak, in bytes.
+
+    Parameters
+    ----------
+    shape
+        (Z, Y, X) of the stack.
+    network_px, diameter_px
+        Of a typical nucleus at the network's scale, and in the image.
+    anisotropy
+        Distance of two planes over the side of a pixel.
+    """
+    voxels, factor = math.prod(shape), network_px / diameter_px
+    step = anisotropy * factor
+    sides = _from_sides(shape[0], step, network_px)
+    depth = max(1, shape[0] * step) if sides else shape[0]
+    scaled = depth * shape[1] * shape[2] * factor**2
+    return round(max(_NUMBERED * voxels, _HELD * voxels + _FOLLOWED * scaled))
+
+
+def check_memory(
+    shape: tuple[int, ...], network_px: float, diameter_px: float, anisotropy: float
+) -> None:
+    """Refuse a stack that needs more memory than the machine has, before the work starts.
+
+    Raises
+    ------
+    ImageError
+        With the reason ``memory``.
+    """
+    has, needed = _memory_of_machine(), memory_needed(shape, network_px, diameter_px, anisotropy)
+    if shape[0] > 1 and has is not None and needed > has:
+        raise ImageError(
+            f"a stack of {' x '.join(map(str, shape))} voxels (Z, Y, X) needs about "
+            f"{needed / 2**30:.1f} GiB of memory at once, this machine has {has / 2**30:.1f} GiB: "
+            "crop it, save it with larger pixels, or analyse a projection of its planes",
+            reason="memory",
+        )
+
+
+def _from_sides(planes: int, step: float, diameter: float) -> bool:
+    """Whether views from the side are asked for; step and diameter at the network's scale."""
+    deep = planes >= _LEAST and planes * step >= _DEEP * diameter
+    return deep and step <= _APART * diameter
+
+
+def _memory_of_machine() -> int | None:
+    """In bytes; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def segment_volume(
@@ -164,9 +226,8 @@ def segment_volume(
         max_error=max_error,
         threads=max(1, threads),
     )
-    deep = len(stack) >= _LEAST and scale.depth >= _DEEP * scale.diameter
-    near = scale.step <= _APART * scale.diameter
-    find = _from_all_sides if deep and near else _plane_by_plane
+    sides = _from_sides(len(stack), scale.step, scale.diameter)
+    find = _from_all_sides if sides else _plane_by_plane
     return relabel(find(normalise(planes, between), model, scale, image.shape))
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from imganalysis.errors import SettingsError
+from imganalysis.errors import ImageError, SettingsError
+from imganalysis.methods import NetworkMethod
+from imganalysis.segment import find_nuclei
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment._volume_flows import follow_to_labels, rescale_volume_labels
 from imganalysis.segment._volume_planes import stitch
@@ -16,7 +18,7 @@ from imganalysis.segment._volume_views import errors_in_views, rescale_depth, vi
 from imganalysis.segment.flows import FLOW_SCALE, labels_to_flows
 from imganalysis.segment.onnx import OnnxModel
 from imganalysis.segment.scores import count, overlap
-from imganalysis.segment.volume import segment_volume
+from imganalysis.segment.volume import memory_needed, segment_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -303,3 +305,28 @@ def test_depth_is_changed_linearly() -> None:
     assert fewer.shape == (2, 2, 3)
     np.testing.assert_allclose(fewer.mean(), 1.5)
     np.testing.assert_array_equal(rescale_depth(planes, 4), planes)
+
+
+def test_a_stack_for_which_the_memory_is_too_small_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unread:
+        shape = (20, 2048, 2048)
+
+        def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+            raise AssertionError("was read")
+
+    monkeypatch.setattr("imganalysis.segment.volume._memory_of_machine", lambda: 2**30)
+    pixel = 8 / 22
+    with pytest.raises(ImageError, match=r"20 x 2048 x 2048 .* needs about 5.0 GiB") as caught:
+        find_nuclei(Unread(), (pixel,) * 3, NetworkMethod())
+    assert caught.value.reason == "memory"
+
+
+def test_the_memory_of_a_stack_grows_with_its_voxels_at_either_scale() -> None:
+    voxels = 24 * 320 * 320
+    assert memory_needed((24, 320, 320), 22, 22, 1.0) == 64 * voxels
+    assert memory_needed((24, 640, 640), 22, 44, 1.0) == 34 * 4 * voxels
+    assert memory_needed((24, 320, 320), 22, 22, 3.0) == (12 + 3 * 52) * voxels
+    # Planes far apart are not seen from the side: no volume is filled up between them.
+    assert memory_needed((24, 320, 320), 22, 22, 30.0) == 64 * voxels
