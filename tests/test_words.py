@@ -34,7 +34,6 @@ NEVER_ONE = {
     ("reading", "same_stem[stem]"),  # of several only
     ("panel_match", "len(places)"),  # of several only
     ("checks", "width"),  # Y x X
-    ("_skimage", "across"),  # a length
     ("_edit_study", "labels.shape"),
     ("_fields", "' x '.join(map(str, labels.shape))"),
     ("_reading", "expected"),  # a shape
