@@ -250,7 +250,7 @@ def _estimated(stack: Stack, picture: NDArray[Any], method: Method) -> float:
     diameter = nucleus_diameter(np.array(picture[middle]), method)
     if not math.isfinite(diameter):
         raise PixelSizeError(
-            f"{stack.source}: its middle, {side} x {side} pixels, shows nothing that a diameter "
+            f"{stack.source}: its middle, of {side} x {side}, shows nothing that a diameter "
             "could be estimated from; give it with --diameter-px"
         )
     return diameter

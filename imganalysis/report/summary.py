@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from imganalysis.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,7 +63,7 @@ def bleedthrough_note(fields: pd.DataFrame) -> str:
     if not left_in:
         return ""
     return (
-        f"Bleed-through was not corrected in {left_in} of {len(done)} fields: there is no single "
+        f"Bleed-through was not corrected in {left_in} of {plural(len(done), 'field')}: there is no single "
         "stain control. A strong one makes the fractions wrong; scan a control of each dye, or "
         "give the shares that you know (--calibration, docs/calibration.md)."
     )

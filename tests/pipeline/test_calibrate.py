@@ -153,7 +153,7 @@ def test_without_a_control_nothing_is_corrected(folder: Path, tmp_path: Path) ->
     assert "no_bleedthrough_control" in sample["flags"].split(";")
     assert "bleedthrough" not in result.biopsies["flags"][0]
     assert bleedthrough_note(result.fields).startswith(
-        "Bleed-through was not corrected in 1 of 1 fields: there is no single stain control."
+        "Bleed-through was not corrected in 1 of 1 field: there is no single stain control."
     )
     off = result.fields.assign(flags="saturated;no_bleedthrough_controls")
     assert bleedthrough_note(off) == ""

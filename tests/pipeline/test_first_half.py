@@ -86,7 +86,7 @@ def test_a_thick_stack_is_left_in_three_dimensions() -> None:
     assert len(seen.objects) == 16
     assert seen.objects[t.VOLUME].median() == pytest.approx(4 / 3 * np.pi * 64, rel=0.25)
     assert np.isnan(seen.facts["tissue_mm2"])
-    with pytest.raises(PixelSizeError, match="the step between them is unknown"):
+    with pytest.raises(PixelSizeError, match="the step between them must be known"):
         flat_step = dataclasses.replace(stack, pixel_size=PixelSize(None, 0.5, 0.5, "user"))
         settings = Settings.model_validate({"projection": {"method": "none"}})
         measure_stack(flat_step, load_panel("apoptosis"), settings)
