@@ -15,7 +15,7 @@ from imganalysis import field_table, methods
 from imganalysis import tables as t
 from imganalysis.annotations import KINDS, WRITTEN
 from imganalysis.cli import app
-from imganalysis.panel import Channel
+from imganalysis.panel import Channel, Statistic
 from imganalysis.panel_fractions import DERIVED
 from imganalysis.quantify.ratios import RATIO_COLUMNS
 from imganalysis.segment import Segmenter
@@ -173,6 +173,19 @@ def test_the_list_of_held_out_images(
     assert 0 < len(expected) < 20
     assert listed == [(f"{name}.png", str(tmp_path.joinpath("masks", f"{name}.tif").relative_to(
         tmp_path))) for name in expected]  # fmt: skip
+
+
+def test_statistics_that_a_panel_may_ask_for_and_the_others(repository: Path) -> None:
+    text = page(repository, "panels.md")
+    (row,) = (line for line in text.splitlines() if line.startswith("| `statistic` |"))
+    assert tuple(re.findall(r"`(\w+)`", row.split("|")[2])) == (
+        *(name for name in get_args(Statistic) if name != "compensated"), "cell", "compensated",
+    )  # fmt: skip
+    (code,) = blocks(text, "python")
+    found: dict[str, Any] = {}
+    exec(compile(code, "panels.md", "exec", dont_inherit=True), found)  # noqa: S102
+    # Half of a ring about a square lies in the bright half.
+    assert found["share"].tolist() == [pytest.approx(0.5)]
 
 
 def test_the_recipes_for_other_networks_keep_the_contract(repository: Path) -> None:
