@@ -64,8 +64,8 @@ def bleedthrough_note(fields: pd.DataFrame) -> str:
         return ""
     return (
         f"Bleed-through was not corrected in {left_in} of {plural(len(done), 'field')}: there is "
-        "no single stain control. A strong one makes the fractions wrong; scan a control of each dye, or "
-        "give the shares that you know (--calibration, docs/calibration.md)."
+        "no single stain control. A strong one makes the fractions wrong; scan a control of each "
+        "dye, or give the shares that you know (--calibration, docs/calibration.md)."
     )
 
 
