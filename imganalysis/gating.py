@@ -9,7 +9,13 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import adopt_gates, read_gates
-from imganalysis.classify.ladder import RUNGS_DISAGREE, set_gates
+from imganalysis.classify.ladder import (
+    ALL_NEGATIVE,
+    ALL_POSITIVE,
+    RUNGS_DISAGREE,
+    flag_given,
+    set_gates,
+)
 from imganalysis.classify.scimap_gates import read_scimap_gates
 from imganalysis.quantify.regions import margin_distance
 
@@ -65,7 +71,10 @@ def study_gates(
     """
     cells = {n: gating_cells(objects[n], panel, outlines) for n, panel in panels.items()}
     found = set_gates(controls, places, panels, gating, cells=cells, given=given or (), **stamp)
-    return found if given is None else adopt_gates(given, found, scopes)
+    if given is None:
+        return found
+    used = adopt_gates(given, found, scopes)
+    return flag_given(used, cells, panels, gating.control_percentile)
 
 
 def gating_cells(
@@ -136,7 +145,7 @@ def load_gates(
 
 
 def flag_gates(biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]) -> pd.DataFrame:
-    """Flag the biopsies of which a gate rests on the samples themselves, or is disputed.
+    """Flag the biopsies of which a gate rests on the samples themselves, or is in doubt.
 
     Parameters
     ----------
@@ -151,10 +160,15 @@ def flag_gates(biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gat
     columns = (t.PANEL, t.BATCH, t.ACQUISITION)
     place = list(zip(*(fields[c].astype(str) for c in columns), strict=True))
     flags = list(biopsies["flags"])
-    for word, scopes in (
-        ("mixture_gate", {_place(g) for g in gates if g.method == "mixture"}),
-        (RUNGS_DISAGREE, {_place(g) for g in gates if RUNGS_DISAGREE in g.flags}),
-    ):
+    found = {
+        "mixture_gate": {_place(g) for g in gates if g.method == "mixture"},
+        RUNGS_DISAGREE: {_place(g) for g in gates if RUNGS_DISAGREE in g.flags},
+    }
+    for word in (ALL_POSITIVE, ALL_NEGATIVE):
+        for gate in gates:
+            if word in gate.flags:
+                found.setdefault(f"{gate.marker}:{word}", set()).add(_place(gate))
+    for word, scopes in found.items():
         inside = np.array([key in scopes for key in place], dtype=bool)
         named = set(fields[t.BIOPSY][inside & own])
         flags = [

@@ -56,6 +56,12 @@ FLAGS: dict[str, str] = {
     "to be negative",
     "rungs_disagree": "another way of setting it would have put a gate elsewhere; gates.json says "
     "which gate, and where",
+    "all_positive": "nearly every cell of the staining batch reaches a gate: every cell positive, "
+    "a fault of the stain, or a gate that is far too low; with the marker's name in front, as in "
+    "`MARKER:all_positive`",
+    "all_negative": "no more cells of the staining batch reach a gate than false calls give: the "
+    "marker is absent, its stain failed, or the gate is far too high; with the marker's name in "
+    "front, as in `MARKER:all_negative`",
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
     "fields with few cells, or little tissue, are unlike the others; of a density with its name in "
     "front, as in `CLASS_per_mm2:fields_uneven`",

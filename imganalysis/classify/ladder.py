@@ -31,6 +31,7 @@ TRUSTED = ("control_percentile", "manual", "file")
 the samples themselves would be a guess under a guess."""
 
 RUNGS_DISAGREE = "rungs_disagree"
+ALL_POSITIVE, ALL_NEGATIVE = "all_positive", "all_negative"
 """Flag of a gate that another rung would have set elsewhere."""
 
 MOST, ENOUGH_CELLS = 0.95, 100
@@ -148,6 +149,65 @@ def set_gates(
     return tuple(gates)
 
 
+def flag_given(
+    gates: Sequence[Gate],
+    cells: Mapping[str, pd.DataFrame],
+    panels: Mapping[str, Panel],
+    percentile: float,
+) -> tuple[Gate, ...]:
+    """Flag gates that somebody set where all cells, or hardly any, reach them.
+
+    Parameters
+    ----------
+    gates
+        Of a study; those of a rung of the ladder stay as they are.
+    cells
+        Panel -> evaluable cells of its samples, as `set_gates` takes them.
+    panels
+        By name.
+    percentile
+        Of controls, see `one_sided`.
+    """
+    out = []
+    for gate in gates:
+        if gate.method in ("file", "manual") and gate.value is not None:
+            place = (gate.panel, gate.batch, gate.acquisition)
+            own = _comparable(_of_scope(cells[gate.panel], place))
+            channel = panels[gate.panel].channel(gate.marker)
+            measure = channel.measures[channel.columns.index(gate.column)]
+            values = measure_values(own, gate.marker, measure)
+            flags = one_sided(values, gate.value, percentile)
+            gate = gate.model_copy(update={"flags": flags})
+        out.append(gate)
+    return tuple(out)
+
+
+def one_sided(values: NDArray[np.float64], gate: float, percentile: float) -> tuple[str, ...]:
+    """Say whether all cells of the samples, or none, are on one side of a gate.
+
+    Parameters
+    ----------
+    values
+        Of the cells; what is not finite is left out.
+    gate
+        Its value.
+    percentile
+        Of the controls' cells that a gate leaves below: twice what is above counts as none.
+
+    Returns
+    -------
+    tuple of str
+        ``all_positive``, ``all_negative``, or nothing; nothing of fewer than 100 cells.
+    """
+    values = values[np.isfinite(values)]
+    if values.size < ENOUGH_CELLS:
+        return ()
+    share = float((values >= gate).mean())
+    if share >= MOST:
+        return (ALL_POSITIVE,)
+    return (ALL_NEGATIVE,) if share <= 2 * (1 - percentile / 100) else ()
+
+
 class _Scope:
     """The gates of one panel, batch and acquisition."""
 
@@ -262,16 +322,9 @@ class _Scope:
         if max(said) > self.gating.ladder.max_ratio * min(said):
             flags.append(RUNGS_DISAGREE)
         values = self.values.get(column)
-        if values is None or chosen.rung == "mixture":
+        if values is None or chosen.rung == "mixture" or chosen.value is None:
             return tuple(flags)
-        values = values[np.isfinite(values)]
-        if values.size >= ENOUGH_CELLS and chosen.value is not None:
-            share = float((values >= chosen.value).mean())
-            if share >= MOST:
-                flags.append("all_positive")
-            elif share <= 2 * (1 - self.gating.control_percentile / 100):
-                flags.append("all_negative")
-        return tuple(flags)
+        return (*flags, *one_sided(values, chosen.value, self.gating.control_percentile))
 
     def _sources(self, rung: str) -> tuple[Source, ...]:
         if self.cells is None or rung == "control_percentile":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis.report.terminal import _console, _table
+from imganalysis.words import GATE_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,5 +77,5 @@ def _said(line: Mapping[Any, Any]) -> str:
     if line["note"]:
         parts.append(str(line["note"]))
     if line["flags"]:
-        parts.append("! " + str(line["flags"]).replace(";", ", "))
+        parts += [f"! {word}: {GATE_FLAGS[word]}" for word in str(line["flags"]).split(";")]
     return "; ".join(parts)

@@ -20,6 +20,7 @@ from imganalysis.classify import (
     write_gates,
 )
 from imganalysis.classify.gate_parts import Mixture
+from imganalysis.classify.ladder import flag_given
 from imganalysis.classify.rung_control import soft_curve
 from imganalysis.classify.rung_mixture import (
     ashman_d,
@@ -478,3 +479,19 @@ def test_mixtures_that_cannot_be_are_refused():
     for wrong in ({"means": (2, 0)}, {"low": 3.5}, {"weight": 1.0}, {"sds": (0.5, 0)}):
         with pytest.raises(ValueError, match="Mixture"):
             Mixture(**{**good, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("value", "flags"), [(0.01, ("all_positive",)), (3.0, ()), (900.0, ("all_negative",))]
+)
+def test_a_gate_that_a_person_gave_is_compared_with_the_cells(value, flags):
+    samples = cells(two(2000, 1, 0.4, 30))
+    computed = ladder(samples)
+    given = [Gate(marker="A", value=value)]
+    used = adopt_gates(given, list(computed.values()))
+    flagged = flag_given(used, {"p": samples}, {"p": PANEL}, 99.0)
+    assert {g.marker: g.flags for g in flagged}["A"] == flags
+    assert [g for g in flagged if g.marker == "B"] == [g for g in used if g.marker == "B"]
+    few = samples.iloc[:99]
+    assert all(g.flags == () for g in flag_given(used, {"p": few}, {"p": PANEL}, 99.0)
+               if g.marker == "A")  # fmt: skip

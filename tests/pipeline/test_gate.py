@@ -260,5 +260,5 @@ def test_a_gate_that_another_rung_disputes_is_flagged(results: Path) -> None:
     disputed = [*gates, one.model_copy(update={"flags": ("all_negative", "rungs_disagree")})]
     assert flag_gates(biopsies, samples, disputed)["flags"].tolist() == [
         "low_count",
-        "mixture_gate;rungs_disagree",
+        f"mixture_gate;rungs_disagree;{one.marker}:all_negative",
     ]
