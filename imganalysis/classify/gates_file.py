@@ -211,10 +211,11 @@ def _check_places(
     )
     known = sorted({(g.panel, g.batch, g.acquisition) for g in computed} | set(places))
     shown = "; ".join(f"panel {p}, batch {b}, acquisition {a}" for p, b, a in known) or "none"
-    columns = ", ".join(dict.fromkeys(g.column for g in computed)) or "none"
+    columns = ", ".join(dict.fromkeys(g.column for g in computed))
+    gated = f"; it gates {columns}" if columns else ""  # before a run nothing is gated
     raise GatesError(
-        f"gates that fit no sample of the study: {entries}. The study has {shown}; it gates "
-        f"{columns}. Correct these gates, or take them out"
+        f"gates that fit no sample of the study: {entries}. The study has {shown}{gated}. "
+        "Correct these gates, or take them out"
     )
 
 

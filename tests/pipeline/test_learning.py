@@ -318,7 +318,7 @@ def test_corrections_of_which_none_can_be_used_are_told_apart(run, tmp_path: Pat
         (lambda c: c.assign(field="c1"), "line 2: c1 is a control"),
         (lambda c: c.assign(**{"class": "T"}), "line 2: 'T' is no class of the panel apoptosis"),
         (lambda c: c.assign(time="week one"), "line 2: time: expected a date"),
-        (lambda c: c[c["field"].str.startswith(("P1", "P2"))], r"2 patient\(s\) \(P1, P2\); at l"),
+        (lambda c: c[c["field"].str.startswith(("P1", "P2"))], r"2 patients \(P1, P2\); at l"),
         (lambda c: c.assign(**{"class": "non_tumour"}), r"one class only \(non_tumour\)"),
         (lambda c: c.groupby("class").head(19), r"too few .* non_tumour \(\d+ cells of 1 patient"),
     ],
