@@ -23,7 +23,7 @@ from imganalysis.segment import (
     nucleus_diameter,
     settings_text,
 )
-from imganalysis.segment.limits import LEAST_PX
+from imganalysis.segment.limits import LEAST_PX, spacing_for
 from imganalysis.segment.scores import (
     THRESHOLDS,
     Counts,
@@ -265,10 +265,8 @@ def _spacing(
     diameter, origin = scale.diameter_px, "given"
     if diameter is None:
         diameter, origin = nucleus_diameter(image, settings), "estimated"
-    pixel = settings.nucleus_diameter_um / diameter
-    if len(spacing) < image.ndim:
-        return (pixel,) * image.ndim, diameter, origin
-    return tuple(pixel * value / spacing[-1] for value in spacing), diameter, origin
+    sizes = spacing_for(diameter, settings.nucleus_diameter_um, spacing, image.ndim)
+    return sizes, diameter, origin
 
 
 def write_scores(path: Path, result: Evaluation, settings: Method) -> None:

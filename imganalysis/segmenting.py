@@ -21,6 +21,7 @@ from imganalysis.io import (
 from imganalysis.prepare.checks import picture_flags
 from imganalysis.prepare.projection import apply, project
 from imganalysis.segment import find_nuclei, method_facts, nucleus_diameter, settings_text
+from imganalysis.segment.limits import spacing_for
 from imganalysis.stack import PixelSize, Series, Stack
 from imganalysis.words import plural
 
@@ -233,10 +234,8 @@ def _spacing(
     diameter, origin = diameter_px, "given"
     if diameter is None:
         diameter, origin = _estimated(stack, picture, method), "estimated"
-    pixel = method.nucleus_diameter_um / diameter
-    if complete:
-        return tuple(pixel * value / known[-1] for value in known), diameter, origin
-    return (pixel,) * picture.ndim, diameter, origin
+    spacing = spacing_for(diameter, method.nucleus_diameter_um, known, picture.ndim)
+    return spacing, diameter, origin
 
 
 def _estimated(stack: Stack, picture: NDArray[Any], method: Method) -> float:

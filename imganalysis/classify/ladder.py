@@ -168,14 +168,15 @@ def flag_given(
     percentile
         Of controls, see `one_sided`.
     """
+    own: dict[Place, pd.DataFrame] = {}
     out = []
     for gate in gates:
         if gate.method in ("file", "manual") and gate.value is not None:
             place = (gate.panel, gate.batch, gate.acquisition)
-            own = _comparable(_of_scope(cells[gate.panel], place))
-            channel = panels[gate.panel].channel(gate.marker)
-            measure = channel.measures[channel.columns.index(gate.column)]
-            values = measure_values(own, gate.marker, measure)
+            if place not in own:  # several gates share the cells of a place
+                own[place] = _comparable(_of_scope(cells[gate.panel], place))
+            measures = {c: m for m, c in _measures(panels[gate.panel].channel(gate.marker))}
+            values = measure_values(own[place], gate.marker, measures[gate.column])
             flags = one_sided(values, gate.value, percentile)
             gate = gate.model_copy(update={"flags": flags})
         out.append(gate)

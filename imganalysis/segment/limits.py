@@ -59,6 +59,29 @@ def check_diameter(
         )
 
 
+def spacing_for(
+    diameter_px: float, nucleus_diameter_um: float, known: Sequence[float], ndim: int
+) -> tuple[float, ...]:
+    """Size of a pixel along each axis, um, at which a nucleus has its diameter in pixels.
+
+    Parameters
+    ----------
+    diameter_px
+        Of a typical nucleus, along X.
+    nucleus_diameter_um
+        The same in um.
+    known
+        Size along the axes as a file says it, whose ratios are kept; pixels are as long as wide
+        where it does not say all of them.
+    ndim
+        Number of axes.
+    """
+    pixel = nucleus_diameter_um / diameter_px
+    if len(known) < ndim:
+        return (pixel,) * ndim
+    return tuple(pixel * value / known[-1] for value in known)
+
+
 def in_image(diameter_px: float, shape: Sequence[int]) -> bool:
     """Say whether an image (Y, X) can show nuclei so large; never where the diameter is NaN."""
     most = min(max(shape), MOST * min(shape))

@@ -166,6 +166,15 @@ def test_the_walk_find_the_flagged_field_correct_two_cells_and_run_again(
     assert len(read_log(root / "corrections.jsonl").edits) == edits + 1, "the keys went with it"
 
 
+def of_anna(add: Add, session: Any, out: Path) -> Any:
+    """The widget of corrections, with a field of nuclei and tumour open."""
+    widget = add("Corrections")
+    session.open(out)
+    session.open_field(next(n for n in session.opened.names if "A_apoptosis" in n))
+    widget.user.setText("anna")
+    return widget
+
+
 def test_nuclei_and_regions_are_drawn_in_the_picture(
     viewer: Any, add: Add, session: Any, study: tuple[Path, Path], qtbot: Any,
     messages: list[tuple[str, str]],
@@ -173,11 +182,8 @@ def test_nuclei_and_regions_are_drawn_in_the_picture(
     from qtpy.QtCore import Qt
 
     root, out = study
-    widget = add("Corrections")
-    session.open(out)
-    name = next(n for n in session.opened.names if "A_apoptosis" in n)
-    session.open_field(name)
-    widget.user.setText("anna")
+    widget = of_anna(add, session, out)
+    name = session.field.name
     editor = widget._editor
     assert not viewer.layers["nuclei"].editable, "what is painted there is on no record"
     first, second, third = inner(session)[:3]
@@ -344,11 +350,8 @@ def test_a_missed_nucleus_is_drawn_as_any_closed_shape(
     from qtpy.QtCore import Qt
 
     root, out = study
-    widget = add("Corrections")
-    session.open(out)
-    name = next(n for n in session.opened.names if "A_apoptosis" in n)
-    session.open_field(name)
-    widget.user.setText("anna")
+    widget = of_anna(add, session, out)
+    name = session.field.name
     editor = widget._editor
     free = distance_transform_edt(session.field.labels == 0)
     size = 0.465
