@@ -14,16 +14,15 @@ import numpy as np
 from imganalysis import __version__
 from imganalysis import tables as t
 from imganalysis.annotated import IMAGE, MASK, pairs_of, read_annotated
-from imganalysis.errors import ImganalysisError, PixelSizeError, SettingsError
+from imganalysis.errors import ImganalysisError, SettingsError
 from imganalysis.prepare.checks import picture_flags
 from imganalysis.segment import (
     find_nuclei,
     method_facts,
     model_facts,
-    nucleus_diameter,
     settings_text,
 )
-from imganalysis.segment.limits import LEAST_PX, spacing_for
+from imganalysis.segment.limits import LEAST_PX
 from imganalysis.segment.scores import (
     THRESHOLDS,
     Counts,
@@ -32,8 +31,8 @@ from imganalysis.segment.scores import (
     overlap,
     size_tertiles,
 )
+from imganalysis.segment.spacing import spacing_of
 from imganalysis.settings import Settings
-from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -224,7 +223,14 @@ def _one_image(
         stripes = np.indices((2, _WARM_PX, _WARM_PX)[-image.ndim :]).sum(axis=0) % 20
         find(stripes, (settings.nucleus_diameter_um / 20,) * image.ndim, settings, threads)
     start = time.perf_counter()
-    spacing, diameter, origin = _spacing(image, size, settings, scale, image_path)
+    spacing, diameter, origin = spacing_of(
+        image,
+        size,
+        settings,
+        image_path,
+        diameter_px=scale.diameter_px,
+        estimate=scale.estimate,
+    )
     if np.isfinite(diameter):
         found = find(image, spacing, settings, threads)
     else:
@@ -238,35 +244,6 @@ def _one_image(
         origin,
         ";".join(picture_flags(image, Settings())),
     )
-
-
-def _spacing(
-    image: NDArray[Any],
-    size: PixelSize,
-    settings: Method,
-    scale: Scale,
-    path: Path,
-) -> tuple[tuple[float, ...], float, str]:
-    """Size of a pixel along each axis, um; the diameter in pixels along X; where it is from."""
-    known = size.as_tuple()[-image.ndim :]
-    spacing = tuple(value for value in known if value is not None)
-    if image.ndim == 3 and len(spacing) < 3:
-        raise PixelSizeError(
-            f"{path}: a stack of {plural(image.shape[0], 'plane')} needs the size of its pixels, "
-            "um; give it as Z,Y,X"
-        )
-    if len(spacing) == image.ndim and scale.diameter_px is None:
-        return spacing, settings.nucleus_diameter_um / spacing[-1], "pixel size"
-    if scale.diameter_px is None and not scale.estimate:
-        raise PixelSizeError(
-            f"{path}: the file does not say its pixel size, so a diameter in um says nothing; "
-            "give the pixel size, or the diameter in pixels"
-        )
-    diameter, origin = scale.diameter_px, "given"
-    if diameter is None:
-        diameter, origin = nucleus_diameter(image, settings), "estimated"
-    sizes = spacing_for(diameter, settings.nucleus_diameter_um, spacing, image.ndim)
-    return sizes, diameter, origin
 
 
 def write_scores(path: Path, result: Evaluation, settings: Method) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imganalysis import __version__, mapped
-from imganalysis.errors import ChannelError, ImganalysisError, NotAFieldError, PixelSizeError
+from imganalysis.errors import ChannelError, ImganalysisError, NotAFieldError
 from imganalysis.io import (
     is_png,
     list_series,
@@ -20,8 +20,8 @@ from imganalysis.io import (
 )
 from imganalysis.prepare.checks import picture_flags
 from imganalysis.prepare.projection import apply, project
-from imganalysis.segment import find_nuclei, method_facts, nucleus_diameter, settings_text
-from imganalysis.segment.limits import spacing_for
+from imganalysis.segment import find_nuclei, method_facts, settings_text
+from imganalysis.segment.spacing import spacing_of
 from imganalysis.stack import PixelSize, Series, Stack
 from imganalysis.words import plural
 
@@ -154,7 +154,9 @@ def segment_series(
         choice = project(planes, size.z, settings.projection.chosen_um(), settings.projection)
         picture = apply(planes[None], choice)[0]
         flags = (*flags, *choice.flags)
-    spacing, diameter, origin = _spacing(stack, picture, method, diameter_px, estimate=estimate)
+    spacing, diameter, origin = spacing_of(
+        picture, size, method, stack.source, diameter_px=diameter_px, estimate=estimate
+    )
     if math.isfinite(diameter):
         labels = find_nuclei(picture, spacing, method, threads, out=out)
     else:
@@ -204,55 +206,6 @@ def _position(stack: Stack, channel: str | None) -> int:
     raise ChannelError(
         f"{stack.source}: no channel {channel!r}; it has {', '.join(names)}, or numbers from 0"
     )
-
-
-def _spacing(
-    stack: Stack,
-    picture: NDArray[Any],
-    method: Method,
-    diameter_px: float | None,
-    *,
-    estimate: bool,
-) -> tuple[tuple[float, ...], float, str]:
-    """Size of a pixel along the axes, um; the diameter in pixels along X; where it is from."""
-    sizes = stack.pixel_size.as_tuple()[-picture.ndim :]
-    known = tuple(value for value in sizes if value is not None)
-    complete = len(known) == picture.ndim
-    if complete and diameter_px is None:
-        return known, method.nucleus_diameter_um / known[-1], "pixel size"
-    if picture.ndim == 3 and not complete:
-        raise PixelSizeError(
-            f"{stack.source}: a stack of {plural(picture.shape[0], 'plane')} needs the size of "
-            "its pixels; give it with --pixel-size Z,Y,X"
-        )
-    if diameter_px is None and not estimate:
-        raise PixelSizeError(
-            f"{stack.source}: the pixel size is unknown; give it with --pixel-size [Z,]Y,X, or "
-            "the diameter of a nucleus in pixels with --diameter-px, or have the diameter "
-            "estimated with --estimate-diameter"
-        )
-    diameter, origin = diameter_px, "given"
-    if diameter is None:
-        diameter, origin = _estimated(stack, picture, method), "estimated"
-    spacing = spacing_for(diameter, method.nucleus_diameter_um, known, picture.ndim)
-    return spacing, diameter, origin
-
-
-def _estimated(stack: Stack, picture: NDArray[Any], method: Method) -> float:
-    """Of a large plane from its middle, which fits into memory."""
-    if picture.size <= mapped.LARGE:
-        return nucleus_diameter(picture, method)
-    side = math.isqrt(mapped.LARGE)
-    middle = tuple(
-        slice(max(0, (n - side) // 2), max(0, (n - side) // 2) + side) for n in picture.shape
-    )
-    diameter = nucleus_diameter(np.array(picture[middle]), method)
-    if not math.isfinite(diameter):
-        raise PixelSizeError(
-            f"{stack.source}: its middle, of {side} x {side}, shows nothing that a diameter "
-            "could be estimated from; give it with --diameter-px"
-        )
-    return diameter
 
 
 def write_nuclei(path: Path, found: Found) -> None:

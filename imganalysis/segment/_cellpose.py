@@ -17,6 +17,7 @@ from imganalysis.segment._cellpose_masks import find_masks
 from imganalysis.segment._cellpose_network import CellposeNetwork, load_network
 from imganalysis.segment._cellpose_stitch import stitch_planes
 from imganalysis.segment.labels import relabel
+from imganalysis.segment.limits import network_factor
 from imganalysis.segment.pixels import as_float32, rescale, rescale_labels
 from imganalysis.segment.registry import ModelFacts
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from imganalysis.methods import CellposeMethod
 
-_FACTORS = (0.02, 20.0)
 _OBLONG = 1.25  # pixels longer than wide by more than this change what a network sees
 _SAMPLE = 2**24  # pixels of a plane that dark and bright are taken from
 
@@ -110,12 +110,7 @@ def segment_with_cellpose(
         ]
     network = load_network(settings)
     pixel = _pixel(spacing_um)
-    factor = network.diameter_px * pixel / settings.nucleus_diameter_um
-    if not _FACTORS[0] <= factor <= _FACTORS[1]:
-        raise SettingsError(
-            f"a nucleus of {settings.nucleus_diameter_um / pixel:g} px is to become one of "
-            f"{network.diameter_px:g} px: check the nucleus diameter and the pixel size"
-        )
+    factor = network_factor(network.diameter_px, settings.nucleus_diameter_um / pixel)
     picture = _normalised(image, between or levels_of(image, settings.percentile))
     if picture is None:
         return np.zeros(image.shape, np.uint32)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imganalysis.errors import SettingsError
 from imganalysis.mapped import release
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
+from imganalysis.segment.limits import network_factor
 from imganalysis.segment.pixels import (
     as_float32,
     levels,
@@ -42,7 +42,6 @@ _TILE = 2048  # the same at the network's scale
 _SMALLEST = 0.25  # of the network's diameter
 _STEPS = 6.0  # of the network's diameter: from the rim of a long nucleus to its centre, and more
 _OVERLAP = 4.0  # of the diameter: the largest nuclei and their neighbours
-_FACTORS = (0.02, 20.0)
 _SAMPLE = 2**22  # pixels at the network's scale that dark and bright are taken from
 _STRIP = 2**23  # pixels that are looked at at a time, at either scale
 _KEPT = 256  # answers of windows that the next tiles may ask for again
@@ -105,12 +104,7 @@ def plan_network(
         raise ValueError(
             f"a network finds nuclei in (Y, X); got {plural(len(image.shape), 'axis', 'axes')}"
         )
-    factor = model.diameter_px / diameter_px if diameter_px > 0 else math.inf
-    if not _FACTORS[0] <= factor <= _FACTORS[1]:
-        raise SettingsError(
-            f"a nucleus of {diameter_px:g} px is to become one of {model.diameter_px:g} px: "
-            "check the nucleus diameter and the pixel size"
-        )
+    factor = network_factor(model.diameter_px, diameter_px)
     shape = (int(image.shape[0]), int(image.shape[1]))
     scaled = scaled_shape(shape, factor)
     dark = _darkest(image, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from imganalysis.errors import SettingsError
@@ -15,6 +16,8 @@ LEAST_PX = 2.0
 MOST = 1.5
 """The same in shorter sides of the image. Above 1, so that an oblong or a small nucleus can fill a
 crop; where a typical one is larger still, the whole image lies within it and nothing is seen."""
+
+_FACTORS = (0.02, 20.0)  # beyond, an image at a network's scale is empty or too large to hold
 
 _ROUNDING = 1e-6  # of a diameter in pixels that was made a pixel size and back
 
@@ -59,30 +62,31 @@ def check_diameter(
         )
 
 
-def spacing_for(
-    diameter_px: float, nucleus_diameter_um: float, known: Sequence[float], ndim: int
-) -> tuple[float, ...]:
-    """Size of a pixel along each axis, um, at which a nucleus has its diameter in pixels.
-
-    Parameters
-    ----------
-    diameter_px
-        Of a typical nucleus, along X.
-    nucleus_diameter_um
-        The same in um.
-    known
-        Size along the axes as a file says it, whose ratios are kept; pixels are as long as wide
-        where it does not say all of them.
-    ndim
-        Number of axes.
-    """
-    pixel = nucleus_diameter_um / diameter_px
-    if len(known) < ndim:
-        return (pixel,) * ndim
-    return tuple(pixel * value / known[-1] for value in known)
-
-
 def in_image(diameter_px: float, shape: Sequence[int]) -> bool:
     """Say whether an image (Y, X) can show nuclei so large; never where the diameter is NaN."""
     most = min(max(shape), MOST * min(shape))
     return LEAST_PX <= diameter_px <= most
+
+
+def network_factor(network_px: float, diameter_px: float) -> float:
+    """How an image is scaled for a network.
+
+    Parameters
+    ----------
+    network_px
+        Diameter of nuclei that the network was trained on.
+    diameter_px
+        Of a typical nucleus in the image.
+
+    Raises
+    ------
+    SettingsError
+        The factor would be absurd, or there is no diameter.
+    """
+    factor = network_px / diameter_px if diameter_px > 0 else math.inf
+    if not _FACTORS[0] <= factor <= _FACTORS[1]:
+        raise SettingsError(
+            f"a nucleus of {diameter_px:g} px is to become one of {network_px:g} px: check the "
+            "nucleus diameter and the pixel size"
+        )
+    return factor

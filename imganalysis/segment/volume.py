@@ -17,6 +17,7 @@ from imganalysis.segment._volume_planes import planes_to_labels
 from imganalysis.segment._volume_views import errors_in_views, rescale_depth, views
 from imganalysis.segment.flows import FLOW_SCALE
 from imganalysis.segment.labels import relabel
+from imganalysis.segment.limits import network_factor
 from imganalysis.segment.pixels import as_float32, levels, normalise, rescale, rescale_labels
 from imganalysis.segment.windows import predict
 from imganalysis.words import plural
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _SMALLEST = 0.25  # of the diameter of a nucleus
 _STEPS = 6.0  # of the diameter: from the tip of a long nucleus to its centre, and more
-_FACTORS = (0.02, 20.0)
 _ANISOTROPY = (0.05, 200.0)
 # When views from the side say more than planes taken one by one. Measured on simulated stacks:
 # from 0.3 diameters of depth on they find as many nuclei or more; with planes further apart than
@@ -184,12 +184,7 @@ def segment_volume(
         raise ValueError(
             f"nuclei of a stack are found in (Z, Y, X); got {plural(image.ndim, 'axis', 'axes')}"
         )
-    factor = model.diameter_px / diameter_px if diameter_px > 0 else np.inf
-    if not _FACTORS[0] <= factor <= _FACTORS[1]:
-        raise SettingsError(
-            f"a nucleus of {diameter_px:g} px is to become one of {model.diameter_px:g} px: "
-            "check the nucleus diameter and the pixel size"
-        )
+    factor = network_factor(model.diameter_px, diameter_px)
     if not _ANISOTROPY[0] <= anisotropy <= _ANISOTROPY[1]:
         raise SettingsError(
             f"planes {anisotropy:g} pixels apart; expected {_ANISOTROPY[0]:g} to "
