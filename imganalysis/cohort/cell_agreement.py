@@ -132,8 +132,9 @@ def compare_cells(
 
 
 def _of_one(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Ours against one reader: classes of both, or why there is none."""
-    alone = {CLICK_ALONE: NOT_FOUND, SECOND: NOT_FOUND, ON_EXCLUDED: EXCLUDED}
+    """Ours against one reader: classes of both, or why there is none; a cell counts once."""
+    alone = {CLICK_ALONE: NOT_FOUND, ON_EXCLUDED: EXCLUDED}
+    pairs = pairs[pairs["status"] != SECOND]
     second = pairs["our_class"].where(
         ~pairs["status"].isin(list(alone)), pairs["status"].map(alone)
     )
@@ -284,6 +285,12 @@ def _one_class(
     return row
 
 
+def _unlike(mine: pd.DataFrame) -> int:
+    """Cells that one reader clicked more than once, and gave different classes."""
+    clicked = mine[mine["status"].isin([MATCHED, ON_EXCLUDED, SECOND])]
+    return int((clicked.groupby([t.FIELD, t.CELL_ID])["reader_class"].nunique() > 1).sum())
+
+
 def _notes(
     pairs: pd.DataFrame, clicks: pd.DataFrame, missing: Sequence[str], readers: Sequence[str]
 ) -> list[str]:
@@ -303,7 +310,7 @@ def _notes(
                 (MATCHED, "matched"),
                 (CLICK_ALONE, "where we have no cell"),
                 (ON_EXCLUDED, "on cells that we exclude"),
-                (SECOND, "second on a cell"),
+                (SECOND, "once more on a cell that was clicked, which counts once"),
             )
         ]
         whole = int((mine["status"] != CELL_ALONE).sum())
@@ -311,6 +318,11 @@ def _notes(
             f"{reader}: of {plural(whole, 'click')} in {plural(mine[t.FIELD].nunique(), 'field')} "
             f"{', '.join(said)}; not clicked there: {int(count.get(CELL_ALONE, 0))} of ours"
         )
+        if unlike := _unlike(mine):
+            notes.append(
+                f"{reader}: {plural(unlike, 'cell')} clicked more than once with different "
+                "classes; the nearest click counts, of labels the first"
+            )
         unsure = int(((mine["reader_class"] == t.UNRESOLVED) & (mine["status"] == MATCHED)).sum())
         if unsure:
             notes.append(f"{reader}: {plural(unsure, 'cell')} left open; they are in no score")

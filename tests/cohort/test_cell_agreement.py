@@ -169,6 +169,61 @@ def test_labels_and_fragments(tmp_path):
         agree(tmp_path, cells, clicks.assign(label=1))
 
 
+def fragmented():
+    """One dying cell in two fragments 5 um apart, a nucleus by itself, and one far off."""
+    return pd.DataFrame(
+        {
+            "field": "F0", "biopsy": "B0", "label": [1, 2, 3, 4], "cell_id": [1, 1, 3, 4],
+            "centroid_x_um": [10.0, 15.0, 30.0, 50.0], "centroid_y_um": [10.0, 10.0, 10.0, 10.0],
+            "phenotype": ["NK", "NK", "T", "other"],
+        }
+    )  # fmt: skip
+
+
+def clicked(*rows):
+    table = pd.DataFrame([(x, 10.0, name) for x, name in rows], columns=["x_um", "y_um", "class"])
+    return table.assign(field="F0")
+
+
+@pytest.mark.parametrize(
+    ("xs", "matched", "second", "lost"),
+    [
+        ([10.2, 14.8], 1, 1, 0),  # both fragments
+        ([12.5], 1, 0, 0),  # between them
+        ([10.2, 12.6, 15.1], 1, 2, 0),
+        ([29.5, 30.4], 1, 1, 0),  # twice on one nucleus
+        ([28.5, 31.5], 1, 0, 1),  # 3 um apart: two cells that we have as one
+        ([10.2, 17.5], 1, 0, 1),  # beside the fragments
+    ],
+)
+def test_a_cell_counts_once_however_often_it_is_clicked(tmp_path, xs, matched, second, lost):
+    cells = fragmented()
+    name = "NK" if xs[0] < 20 else "T"
+    found = agree(tmp_path, cells, clicked(*((x, name) for x in xs), (50.0, "other")))
+    count = found.pairs["status"].value_counts()
+    assert count.get("matched") == matched + 1
+    assert count.get("second_click", 0) == second
+    assert count.get("click_without_cell", 0) == lost
+    again = found.pairs[found.pairs["status"] == "second_click"]
+    assert set(again["cell_id"]) <= {1 if name == "NK" else 3}
+    assert (again["distance_um"] <= 2).all()
+    crossed = found.confusions["imganalysis against reader0"]
+    assert crossed.to_numpy().sum() == 3 + lost  # each cell once, and what we do not have
+    assert any(f"{second} once more on a cell" in note for note in found.notes)
+    assert not any("different classes" in note for note in found.notes)
+
+
+def test_a_cell_clicked_twice_as_different_things_is_told(tmp_path):
+    clicks = clicked((10.1, "NK"), (14.5, "T"), (50.0, "other"))
+    found = agree(tmp_path, fragmented(), clicks)
+    assert any("1 cell clicked more than once with different classes" in n for n in found.notes)
+    assert (found.per_class["f1"].dropna() == 1).all()
+    # A label and a position of one cell are two clicks on it, too.
+    clicks = clicks.assign(label=[1, "", ""])
+    found = agree(tmp_path, fragmented(), clicks)
+    assert found.pairs["status"].value_counts()["second_click"] == 1
+
+
 def test_readers_are_compared_with_each_other_first(tmp_path):
     cells = study()
     a, b = clicks_of(cells, seed=2), clicks_of(cells, seed=3).drop(range(6))
