@@ -51,7 +51,7 @@ def check_fractions(panel: Panel) -> None:
                     f"{fraction.name}_{variant} is one of the fraction's own; give the variant "
                     "another name"
                 )
-    _check_columns(panel.fractions)
+    _check_columns(panel.fractions, [panel.name])
     for fraction in panel.fractions:
         parts: dict[str, FractionOf | Variant]
         parts = {"": fraction, **{f".variants.{k}": v for k, v in fraction.variants.items()}}
@@ -59,7 +59,7 @@ def check_fractions(panel: Panel) -> None:
             _check_classes(panel, part, f"fractions.{fraction.name}{suffix}")
 
 
-def _check_columns(fractions: Iterable[FractionOf]) -> None:
+def _check_columns(fractions: Iterable[FractionOf], panels: Iterable[str]) -> None:
     """Refuse two columns of one name; fractions of one denominator may share its count."""
     fractions = tuple(fractions)
     columns = Counter(
@@ -67,7 +67,7 @@ def _check_columns(fractions: Iterable[FractionOf]) -> None:
         for f in fractions
         for column in (f.name, *(f"{f.name}_{end}" for end in (*DERIVED, *f.variants)))
     )
-    columns.update(TAKEN)
+    columns.update([*TAKEN, *map(t.panel_fields_column, panels)])
     for column, n in columns.items():
         if n > 1:
             raise PanelError(f"fractions: the column {column} would stand {plural(n, 'time')}")
@@ -115,6 +115,7 @@ def check_together(panels: Iterable[Panel]) -> None:
         the same name for different things.
     """
     first: dict[str, tuple[Panel, FractionOf]] = {}
+    panels = tuple(panels)
     for panel in panels:
         for fraction in panel.fractions:
             other, known = first.setdefault(fraction.name, (panel, fraction))
@@ -140,7 +141,8 @@ def check_together(panels: Iterable[Panel]) -> None:
         )
     names = ", ".join(dict.fromkeys(panel.name for panel, _ in first.values()))
     try:
-        _check_columns(f.model_copy(update={"denominator": ()}) for _, f in first.values())
+        shared = [f.model_copy(update={"denominator": ()}) for _, f in first.values()]
+        _check_columns(shared, [panel.name for panel in panels])
     except PanelError as error:
         raise PanelError(f"panels {names} together: {error.message}") from None
 

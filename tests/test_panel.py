@@ -194,6 +194,7 @@ def _set(place: list, value):
         ),
         (_set(["fractions", 0, "name"], "n_all"), "count: the column n_all holds something else"),
         (_set(["fractions", 0, "count"], "n_fields"), "the column n_fields holds something else"),
+        (_set(["name"], "failed"), "the column n_fields_failed would stand 2 times"),
         (_set(["fractions", 0, "count"], "share_hi"), "the column share_hi holds something else"),
         (_set(["fractions", 0, "name"], "reason"), "the column reason would stand 2 times"),
         (_set(["death_marker"], "DNA"), "death_marker: DNA is no marker"),

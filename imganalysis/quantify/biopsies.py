@@ -104,6 +104,7 @@ def _row(
     row |= {key: first[key] for key in ("patient", "lesion", "week")}
     row |= {key: first[key] for key in group.attrs.get("extra_columns", ())}
     row |= {"n_fields": len(done), "n_fields_failed": failed}
+    row |= {t.panel_fields_column(panel): int((done["panel"] == panel).sum()) for panel in panels}
     flags: list[str] = ["fields_failed"] if failed else []
     reasons: list[str] = []
     gates: dict[str, float] = {}

@@ -199,6 +199,16 @@ def test_failed_fields_never_vanish() -> None:
     assert "pct_T: not_stained" in lost["reason"]
 
 
+def test_each_panel_says_on_how_many_fields_its_numbers_rest() -> None:
+    good = pd.concat([fields_of(3), fields_of(2, "infiltrate")], ignore_index=True)
+    bad = fields_of(1, status="failed").assign(**{t.FIELD: "x"})
+    row = only(biopsy_table(pd.concat([good, bad]), counts_of(good, {}), PANELS, Summary()))
+    assert (row["n_fields_apoptosis"], row["n_fields_infiltrate"]) == (3, 2)
+    assert row["n_fields"] == 5
+    row = only(biopsy_table(bad, counts_of(bad, {}), PANELS, Summary()))
+    assert (row["n_fields_apoptosis"], row["n_fields_infiltrate"]) == (0, 0)
+
+
 def test_a_biopsy_among_others_is_as_it_is_alone() -> None:
     rng = np.random.default_rng(0)
     fields = pd.concat([fields_of(12), fields_of(9, "infiltrate")], ignore_index=True)
