@@ -45,13 +45,16 @@ EXCLUSIONS: dict[str, str] = {
 
 
 FLAGS: dict[str, str] = {
-    "below_minimum": "fewer cells or fields than a fraction needs; do not use the value alone",
-    "low_count": "fewer cells or fields than pathologists count",
+    "below_minimum": "fewer cells or fields than the endpoint needs; do not use the value alone; "
+    "with its name in front, as in `FRACTION:below_minimum`",
+    "low_count": "fewer cells or fields than pathologists count; with the fraction's name in "
+    "front, as in `FRACTION:low_count`",
     "below_LoD": "the lower end of the interval is no higher than the limit of blank "
-    "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; of another fraction "
-    "than the endpoint with its name in front, as in `FRACTION:below_LoD`",
+    "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; with the "
+    "fraction's name in front, as in `FRACTION:below_LoD`",
     "lod_unknown": "a gate that is not from two or more control fields has no limit of blank, so "
-    "that `below_LoD` cannot be told",
+    "that `below_LoD` cannot be told; with the fraction's name in front, as in "
+    "`FRACTION:lod_unknown`",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "
     "to be negative",
     "rungs_disagree": "another way of setting it would have put a gate elsewhere; gates.json says "
@@ -63,8 +66,8 @@ FLAGS: dict[str, str] = {
     "marker is absent, its stain failed, or the gate is far too high; with the marker's name in "
     "front, as in `MARKER:all_negative`",
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
-    "fields with few cells, or little tissue, are unlike the others; of a density with its name in "
-    "front, as in `CLASS_per_mm2:fields_uneven`",
+    "fields with few cells, or little tissue, are unlike the others; with the name of the "
+    "fraction or density in front, as in `CLASS_per_mm2:fields_uneven`",
     "look_alikes": "more cells with the calls of a fraction's numerator are excluded by size or "
     "place than count: cuts of them may be among those that count; with the fraction's name in "
     "front, as in `FRACTION:look_alikes`",

@@ -12,9 +12,7 @@ from imganalysis.quantify.look_alikes import LOOK_ALIKES, outnumbered
 from imganalysis.quantify.sections import corrected_columns
 from imganalysis.quantify.study_counts import StudyCounts, read_counts
 from imganalysis.quantify.summary import (
-    BELOW_BLANK,
     NAN,
-    UNKNOWN_BLANK,
     Counts,
     density_columns,
     fraction_row,
@@ -33,6 +31,9 @@ if TYPE_CHECKING:
 
 COUNTED_ROLES = ("tumour", "infiltrate")
 """Roles of phenotypes whose density is given."""
+
+POOLED = ("adjacent_sections", "panels_pooled")
+"""Flags of a fraction that are as true of every other: they stand without its name."""
 
 QUIET_FLAGS = ("z_descending", "no_bleedthrough_control")
 """Flags of fields that stand in no biopsy's row: the first says nothing against its numbers, and
@@ -119,9 +120,7 @@ def _row(
         row |= result.columns
         gates |= result.gates
         for word in result.flags:
-            # Without a name a flag speaks of the endpoint, or of the whole biopsy.
-            own = word in (BELOW_BLANK, UNKNOWN_BLANK) and not fraction.endpoint
-            flags.append(f"{fraction.name}:{word}" if own else word)
+            flags.append(word if word in POOLED else f"{fraction.name}:{word}")
         if reason:
             reasons.append(f"{fraction.name}: {reason}")
         elif outnumbered(fraction, mine, counts.called, owners):

@@ -81,14 +81,14 @@ def test_marker_that_nothing_has(tmp_path: Path) -> None:
     """No cell dies: the value is near what the control gives, and is said to be no more."""
     row = analysed(tmp_path, lineage=0.6, death=0.0).biopsies.iloc[0]
     assert row["apoptotic_fraction_strict"] <= 0.02
-    assert "below_LoD" in row["flags"].split(";")
+    assert "apoptotic_fraction:below_LoD" in row["flags"].split(";")
 
 
 def test_marker_that_some_have_is_above_blank(tmp_path: Path) -> None:
     row = analysed(tmp_path, lineage=0.6, death=0.4).biopsies.iloc[0]
     assert row["apoptotic_fraction_strict"] == pytest.approx(0.4, abs=0.05)
     flags = row["flags"].split(";")
-    assert "below_LoD" not in flags and "no_negative_population" not in flags
+    assert "apoptotic_fraction:below_LoD" not in flags and "no_negative_population" not in flags
     moved = [f"apoptotic_fraction_gate_casp3_{end}" for end in ("low", "high")]
     assert row[moved[0]] > row["apoptotic_fraction"] > row[moved[1]]
 
@@ -178,4 +178,4 @@ def test_another_batch_decides_nothing_here(tmp_path: Path) -> None:
     study = Study(tmp_path, tuple(r.field for r in results), {A.name: A})
     both = analyse_study(study, results, Settings()).biopsies.set_index("biopsy")
     assert both.loc["P01", "reason"] == alone["reason"]
-    assert "lod_unknown" in both.loc["P02", "flags"].split(";")
+    assert "apoptotic_fraction:lod_unknown" in both.loc["P02", "flags"].split(";")

@@ -17,6 +17,7 @@ from imganalysis.settings import Summary
 
 A, B = load_panel("apoptosis"), load_panel("infiltrate")
 PANELS = {A.name: A, B.name: B}
+ENDPOINT, FEW = "apoptotic_fraction", ("below_minimum", "low_count")
 CLASSES = [*dict.fromkeys([*A.classes, *B.classes, t.UNRESOLVED])]
 
 
@@ -98,11 +99,21 @@ def test_interval_knows_that_fields_are_clusters() -> None:
 def test_minimum_counts_are_flagged() -> None:
     few = fields_of(2)
     row = only(biopsy_table(few, counts_of(few, {"tumour_vital": [50, 50]}), PANELS, Summary()))
-    assert {"below_minimum", "low_count"} <= set(row["flags"].split(";"))
+    assert {f"{ENDPOINT}:{w}" for w in FEW} <= set(row["flags"].split(";"))
     many = fields_of(6)
     enough = counts_of(many, {"tumour_vital": [100] * 6, "tumour_apoptotic": [9] * 6})
-    flags = only(biopsy_table(many, enough, PANELS, Summary()))["flags"].split(";")
-    assert not {"below_minimum", "low_count"} & set(flags)
+    flags = only(biopsy_table(many, enough, PANELS, Summary()))["flags"]
+    assert not any(word in flags for word in FEW)
+
+
+def test_few_cells_are_flagged_of_the_fraction_that_they_are_few_for() -> None:
+    fields = pd.concat([fields_of(6), fields_of(6, "infiltrate")], ignore_index=True)
+    enough, few = [100] * 6 + [0] * 6, [0] * 6 + [10] * 6
+    counts = counts_of(fields, {"tumour_vital": enough, "T": few, "NK": few})
+    flags = only(biopsy_table(fields, counts, PANELS, Summary()))["flags"].split(";")
+    assert [flag for flag in flags if "low_count" in flag] == [
+        "pct_T:low_count", "pct_NK:low_count", "pct_CD3CD56:low_count",
+    ]  # fmt: skip
 
 
 def test_composition_counts_double_positives_once_in_the_denominator() -> None:
@@ -164,9 +175,9 @@ def test_value_no_better_than_blank_is_flagged() -> None:
     flagged = only(
         biopsy_table(fields, counts_of(fields, cells, false_positives=blank), PANELS, Summary())
     )
-    assert "below_LoD" in flagged["flags"].split(";")
+    assert f"{ENDPOINT}:below_LoD" in flagged["flags"].split(";")
     plain = only(biopsy_table(fields, counts_of(fields, cells), PANELS, Summary()))
-    assert "below_LoD" not in plain["flags"].split(";")
+    assert "below_LoD" not in plain["flags"]
 
 
 def test_the_flag_compares_the_lower_end_with_the_limit_of_blank() -> None:
@@ -180,7 +191,7 @@ def test_the_flag_compares_the_lower_end_with_the_limit_of_blank() -> None:
         row = only(biopsy_table(fields, counts, PANELS, Summary()))
         assert row["apoptotic_fraction_lob"] == pytest.approx(share)
         below = row["apoptotic_fraction_lo"] <= row["apoptotic_fraction_lob"]
-        assert ("below_LoD" in row["flags"].split(";")) == below
+        assert (f"{ENDPOINT}:below_LoD" in row["flags"].split(";")) == below
         assert row["apoptotic_fraction_lod"] > row["apoptotic_fraction"]
         flagged.append(below)
     assert 0 < sum(flagged) < len(flagged)
@@ -272,14 +283,14 @@ def test_where_the_limit_of_blank_is_unknown_it_is_said() -> None:
     row = only(
         biopsy_table(fields, counts_of(fields, cells, false_positives=unknown), PANELS, Summary())
     )
-    assert "lod_unknown" in row["flags"].split(";")
+    assert f"{ENDPOINT}:lod_unknown" in row["flags"].split(";")
 
 
 def test_fields_without_tumour_are_not_fields_enough() -> None:
     fields = fields_of(5)
     cells = {"tumour_vital": [500, 0, 0, 0, 0], "tumour_apoptotic": [300, 0, 0, 0, 0]}
     flags = only(biopsy_table(fields, counts_of(fields, cells), PANELS, Summary()))["flags"]
-    assert {"below_minimum", "low_count"} <= set(flags.split(";"))
+    assert {f"{ENDPOINT}:{w}" for w in FEW} <= set(flags.split(";"))
 
 
 def test_sections_of_two_panels_are_no_sections_of_one() -> None:
