@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imganalysis import tables as t
 from imganalysis.errors import PanelError
+from imganalysis.tables_biopsies import DERIVED, TAKEN, fraction_columns, panel_fields_column
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imganalysis.panel import FractionOf, Panel, Variant
-
-DERIVED = (
-    "lo", "hi", "naive_lo", "naive_hi", "bound_lo", "bound_hi", "uncapped", "unmerged", "gate",
-    "total_lo", "total_hi", "corrected", "lob", "lod", "rg", "rg_lo", "rg_hi", "soft", "field_mean",
-)  # fmt: skip
-"""What a fraction's own columns end in; no variant has one of these names."""
-
-TAKEN = frozenset(
-    {
-        "biopsy", "patient", "lesion", "week", "n_fields", "n_fields_failed", "n_unresolved",
-        "n_objects", "n_cells", "n_apoptotic", "fragments_per_apoptotic", "ghost_n",
-        "ghost_area_mm2",
-        "tissue_mm2", *t.REGION_AREAS, "deff", "icc", "ci_method", "death_marker_form", "flags",
-        "reason", *(f"n_{word}" for word in t.EXCLUSIONS),
-    }
-)  # fmt: skip
-"""Columns that every biopsy has."""
 
 
 def check_fractions(panel: Panel) -> None:
@@ -63,11 +46,9 @@ def _check_columns(fractions: Iterable[FractionOf], panels: Iterable[str]) -> No
     """Refuse two columns of one name; fractions of one denominator may share its count."""
     fractions = tuple(fractions)
     columns = Counter(
-        column
-        for f in fractions
-        for column in (f.name, *(f"{f.name}_{end}" for end in (*DERIVED, *f.variants)))
+        column for f in fractions for column in fraction_columns(f.name, tuple(f.variants))
     )
-    columns.update([*TAKEN, *map(t.panel_fields_column, panels)])
+    columns.update([*TAKEN, *map(panel_fields_column, panels)])
     for column, n in columns.items():
         if n > 1:
             raise PanelError(f"fractions: the column {column} would stand {plural(n, 'time')}")

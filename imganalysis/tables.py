@@ -225,11 +225,6 @@ def side_column(fraction: str, side: str) -> str:
     return f"n_{side}_{fraction}"
 
 
-def panel_fields_column(panel: str) -> str:
-    """Name of the column of the analysed fields of a panel."""
-    return f"n_fields_{panel}"
-
-
 def indeterminate_column(marker: str) -> str:
     """Name of the column of the cells whose call of a marker is indeterminate."""
     return f"n_indeterminate_{marker}"

@@ -16,11 +16,11 @@ from imganalysis import tables as t
 from imganalysis.annotations import KINDS, WRITTEN
 from imganalysis.cli import app
 from imganalysis.panel import Channel, Statistic
-from imganalysis.panel_fractions import DERIVED
 from imganalysis.quantify.ratios import RATIO_COLUMNS
 from imganalysis.segment import Segmenter
 from imganalysis.settings import Preparation, Settings, parse_settings
 from imganalysis.settings_artefacts import Artefacts
+from imganalysis.tables_biopsies import DERIVED
 from imganalysis.training_data import TrainingRecipe, held_out
 
 if TYPE_CHECKING:

@@ -10,14 +10,12 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.errors import TableError
+from imganalysis.tables_biopsies import OF_ENDPOINT
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-_OF_ENDPOINT = "_naive_lo"
-"""What the name of a column ends in that biopsies.csv has of its endpoint only."""
 
 FRACTION, PERCENT = "fraction", "percent"
 NOT_AVAILABLE = frozenset({"", "na", "n/a", "nan", "none", "-"})
@@ -182,7 +180,7 @@ def _percent(
         t.require(table, [value], source=str(path))
         column = value
     else:
-        endpoints = [str(c) for c in table if f"{c}{_OF_ENDPOINT}" in table]
+        endpoints = [str(c) for c in table if f"{c}{OF_ENDPOINT}" in table]
         known = dict.fromkeys([*endpoints, *([also] if also else []), t.FRACTION, t.PERCENT])
         there = [c for c in known if c in table]
         if set(_COUNTS) <= set(table.columns):

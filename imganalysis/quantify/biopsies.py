@@ -20,6 +20,7 @@ from imganalysis.quantify.summary import (
 from imganalysis.quantify.tallies import death_columns
 from imganalysis.quantify.uncertainty import UNEVEN, is_uneven
 from imganalysis.settings_counting import Counting
+from imganalysis.tables_biopsies import panel_fields_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +106,7 @@ def _row(
     row |= {key: first[key] for key in ("patient", "lesion", "week")}
     row |= {key: first[key] for key in group.attrs.get("extra_columns", ())}
     row |= {"n_fields": len(done), "n_fields_failed": failed}
-    row |= {t.panel_fields_column(panel): int((done["panel"] == panel).sum()) for panel in panels}
+    row |= {panel_fields_column(panel): int((done["panel"] == panel).sum()) for panel in panels}
     flags: list[str] = ["fields_failed"] if failed else []
     reasons: list[str] = []
     gates: dict[str, float] = {}

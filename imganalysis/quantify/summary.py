@@ -12,6 +12,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.quantify.statistics import Estimate, cluster_density, cluster_proportion
 from imganalysis.quantify.uncertainty import doubts, field_mean
+from imganalysis.tables_biopsies import ESTIMATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 NAN = float("nan")
 SIDES = ("numerator", "denominator")
+
+EMPTY = "empty_denominator"
+"""Why a variant of a fraction cannot be had where the fraction can."""
 
 BELOW_BLANK = "below_LoD"
 """Flag of a fraction whose interval's lower end is no higher than the limit of blank."""
@@ -218,8 +222,8 @@ def fraction_row(
     name, scale = fraction.name, 100.0 if fraction.percent else 1.0
     clusters = clustering(fields)
 
-    def ratio(key: str, variant: str = "") -> float:
-        above, below = (read.sums[f"{variant}/{side}", key][at].sum() for side in SIDES)
+    def ratio(key: str) -> float:
+        above, below = (read.sums[f"/{side}", key][at].sum() for side in SIDES)
         return float(scale * above / below) if below else NAN
 
     reason = "not_stained" if not len(at) else "ungated" if read.ungated[at].any() else ""
@@ -231,21 +235,24 @@ def fraction_row(
     if not reason and n.sum() <= (0 if blank is None else blank["denominator"]):
         reason = fraction.empty_reason
     e = Estimate() if reason else _estimate(x, n, settings)
-    row |= {name: scale * e.value, f"{name}_lo": scale * e.lo, f"{name}_hi": scale * e.hi}
+    row |= estimate_columns(name, e, scale)
     flags = [] if reason else _flags(fraction, apart[1], fields, settings)
     if not reason and blank is None:
         flags.append(UNKNOWN_BLANK)
     elif not reason and blank is not None and e.lo * n.sum() <= blank["numerator"]:
         flags.append(BELOW_BLANK)
-    if fraction.endpoint:
-        row |= {f"{name}_naive_lo": scale * e.naive_lo, f"{name}_naive_hi": scale * e.naive_hi}
     more = doubts(read, at, settings, e, (apart[0], apart[1]), clusters)
     row |= more.columns
     flags += more.flags
+    why = list(more.reasons)
     for variant in fraction.variants:
-        row[f"{name}_{variant}"] = NAN if reason else ratio("called", variant)
+        sides = [clusters(read.sums[f"{variant}/{side}", "called"][at]) for side in SIDES]
+        other = Estimate() if reason else _estimate(sides[0], sides[1], settings)
+        row |= estimate_columns(f"{name}_{variant}", other, scale)
+        if not reason and np.isnan(other.value):
+            why.append(f"{name}_{variant}: {EMPTY}")
     if not fraction.endpoint:
-        return FractionRow(row, {}, tuple(flags), reason, more.reasons)
+        return FractionRow(row, {}, tuple(flags), reason, tuple(why))
     open_ = float(read.open[at].sum())
     most = n.sum() + open_
     known = not reason and most > 0
@@ -253,13 +260,29 @@ def fraction_row(
     row[f"{name}_bound_hi"] = scale * (x.sum() + open_) / most if known else NAN
     row[f"{name}_uncapped"] = NAN if reason else ratio("uncapped")
     row[f"{name}_unmerged"] = NAN if reason else ratio("unmerged")
-    row |= {"deff": e.deff, "icc": e.icc, "ci_method": e.method}
     moved: dict[str, float] = {}
     for marker in read.markers:
         for end, word in enumerate(("low", "high")):
             value = NAN if reason else ratio(scaled_key(marker, end))
             moved[f"{name}_gate_{marker}_{word}"] = value
-    return FractionRow(row, moved, tuple(flags), reason, more.reasons)
+    return FractionRow(row, moved, tuple(flags), reason, tuple(why))
+
+
+def estimate_columns(name: str, e: Estimate, scale: float) -> dict[str, Any]:
+    """Columns of a fraction, or of a variant of it, with its intervals.
+
+    Parameters
+    ----------
+    name
+        Of the fraction's column.
+    e
+        The fraction, 0 to 1.
+    scale
+        100 where it is in percent.
+    """
+    ends = (*(scale * v for v in (e.lo, e.hi, e.naive_lo, e.naive_hi)), e.deff, e.icc, e.method)
+    columns = {f"{name}_{end}": value for end, value in zip(ESTIMATED, ends, strict=True)}
+    return {name: scale * e.value, **columns}
 
 
 def _estimate(x: NDArray[Any], n: NDArray[Any], settings: Summary) -> Estimate:

@@ -17,7 +17,7 @@ NAMES = [f"B{i}" for i in range(8)]
 def write(path, **columns):
     table = pd.DataFrame(columns)
     if path.stem in ("o", "biopsies") and "apoptotic_fraction" in table:
-        table["apoptotic_fraction_naive_lo"] = 0.0  # as the endpoint of biopsies.csv has it
+        table["apoptotic_fraction_bound_lo"] = 0.0  # as the endpoint of biopsies.csv has it
     table.to_csv(path, index=False)
     return path
 

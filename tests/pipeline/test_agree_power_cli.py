@@ -31,7 +31,7 @@ def biopsies(tmp_path):
     truth = rng.uniform(2, 60, 20)
     names = [f"B{i}" for i in range(20)]
     ours = pd.DataFrame({"biopsy": names, "apoptotic_fraction": truth / 100})
-    ours["apoptotic_fraction_naive_lo"] = 0.0
+    ours["apoptotic_fraction_bound_lo"] = 0.0
     ours.to_csv(tmp_path / "biopsies.csv", index=False)
     rows = [(n, r, v + d) for r, d in (("A$n", 1), ("=Bob", -1))
             for n, v in zip(names, truth + rng.normal(0, 1, 20), strict=True)]  # fmt: skip

@@ -92,8 +92,82 @@ def test_interval_knows_that_fields_are_clusters() -> None:
     assert row["apoptotic_fraction"] == pytest.approx(0.3875)
     assert row["apoptotic_fraction_lo"] == pytest.approx(0.2368, abs=5e-5)
     assert row["apoptotic_fraction_hi"] == pytest.approx(0.5633, abs=5e-5)
-    assert row["deff"] == pytest.approx(6.5195, abs=5e-5)
-    assert row["ci_method"] == "wilson_deff_t"
+    assert row[f"{ENDPOINT}_deff"] == pytest.approx(6.5195, abs=5e-5)
+    assert row[f"{ENDPOINT}_ci_method"] == "wilson_deff_t"
+
+
+INTERVALS = ("", "_lo", "_hi", "_naive_lo", "_naive_hi", "_deff", "_icc", "_ci_method")
+
+
+def test_every_fraction_and_variant_has_its_interval_by_the_same_rule() -> None:
+    fields = pd.concat([fields_of(5), fields_of(5, "infiltrate")], ignore_index=True)
+    x, rest = np.array([30, 50, 10, 45, 20]), np.array([50, 40, 50, 55, 50])
+    none = [0] * 5
+    counts = counts_of(
+        fields,
+        {
+            "tumour_apoptotic": [*x, *none],
+            "tumour_vital": [*rest, *none],
+            "T": [*none, *x],
+            "NK": [*none, *rest],
+        },
+    )
+    row = only(biopsy_table(fields, counts, PANELS, Summary()))
+    for name, scale in ((ENDPOINT, 1), (f"{ENDPOINT}_strict", 1), ("pct_T", 100)):
+        found = [row[f"{name}{end}"] for end in INTERVALS]
+        assert [v / scale for v in found[:5]] == pytest.approx(
+            [0.3875, 0.2368, 0.5633, 0.3410, 0.4361], abs=5e-5
+        )
+        assert found[5:7] == pytest.approx([6.51950, 0.0743271], abs=5e-6)
+        assert found[7] == "wilson_deff_t"
+    names = [f.name for panel in (A, B) for f in panel.fractions]
+    names += [f"{f.name}_{v}" for panel in (A, B) for f in panel.fractions for v in f.variants]
+    assert len(names) == 8 and {f"{n}{end}" for n in names for end in INTERVALS} <= set(row.index)
+
+
+def test_a_variant_without_a_cell_below_the_line_says_so() -> None:
+    """Every dying cell has lost its marker, and no cell lives."""
+    fields = fields_of(3)
+    lost = counts_of(fields, {"tumour_apoptotic_melanA_lost": [20, 30, 25]})
+    row = only(biopsy_table(fields, lost, PANELS, Summary()))
+    assert row[ENDPOINT] == 1 and math.isnan(row[f"{ENDPOINT}_strict"])
+    assert f"{ENDPOINT}_strict: empty_denominator" in row["reason"].split("; ")
+    assert row[f"{ENDPOINT}_strict_ci_method"] == ""
+    none = only(biopsy_table(fields, counts_of(fields, {}), PANELS, Summary()))
+    assert math.isnan(none[f"{ENDPOINT}_strict"]) and f"{ENDPOINT}_strict" not in none["reason"]
+
+
+def test_intervals_of_variants_cover_where_cells_of_a_field_are_alike() -> None:
+    """Cells of 300 biopsies, five fields each; the naive intervals do not cover."""
+    rng = np.random.default_rng(5)
+    n, m, rho = 300, 5, 0.05
+    parts = [fields_of(m).assign(biopsy=f"P{i}") for i in range(n)]
+    fields = pd.concat(parts, ignore_index=True)
+    fields[t.FIELD] = [f"f{i}" for i in range(len(fields))]
+
+    def drawn(p: float, cells: int) -> np.ndarray:
+        return rng.binomial(cells, rng.beta(p * (1 - rho) / rho, (1 - p) * (1 - rho) / rho, n * m))
+
+    dying, lost, strange = drawn(0.4, 80), drawn(0.15, 60), drawn(0.5, 20)
+    counts = counts_of(
+        fields,
+        {
+            "tumour_apoptotic": dying, "tumour_vital": 80 - dying,
+            "tumour_apoptotic_melanA_lost": lost, "tumour_candidate": 60 - lost,
+            "apoptotic_unassigned": strange,
+        },
+    )  # fmt: skip
+    table = biopsy_table(fields, counts, PANELS, Summary())
+    expected = {
+        "strict": 0.4,
+        "sens": (0.4 * 80 + 0.15 * 60) / 140,
+        "inclusive": (0.4 * 80 + 0.15 * 60 + 0.5 * 20) / (80 + 0.15 * 60 + 0.5 * 20),
+    }
+    for name, p in expected.items():
+        ends = [table[f"{ENDPOINT}_{name}_{end}"] for end in ("lo", "hi", "naive_lo", "naive_hi")]
+        covered, naive = ((lo <= p) & (p <= hi) for lo, hi in (ends[:2], ends[2:]))
+        assert 0.91 <= covered.mean() <= 0.98, name
+        assert naive.mean() < 0.75, name
 
 
 def test_minimum_counts_are_flagged() -> None:
@@ -259,7 +333,7 @@ def test_sections_are_the_clusters_where_there_are_three() -> None:
     x = [10, 30, 10, 30, 10, 30]
     counts = counts_of(fields, {"tumour_apoptotic": x, "tumour_vital": [50 - v for v in x]})
     row = only(biopsy_table(fields, counts, PANELS, Summary()))
-    assert row["deff"] == 1.0
+    assert row[f"{ENDPOINT}_deff"] == 1.0
     assert "adjacent_sections" in row["flags"].split(";")
 
 
