@@ -16,7 +16,7 @@ from _common import options, report
 from _trials import covered, quick_trial, whole_trial
 
 from imganalysis.classify.calls import POSITIVE_CODE, call
-from imganalysis.classify.rung_control import false_positives
+from imganalysis.classify.false_calls import false_positives
 from imganalysis.panel import load_panel
 from imganalysis.quantify.misclassified import rogan_gladen
 from imganalysis.quantify.statistics import cluster_proportion

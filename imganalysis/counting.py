@@ -157,8 +157,7 @@ def _limits(recall: Recall, marker: str) -> tuple[NDArray[np.float64], NDArray[n
     for column in gates:
         rates = [None if gate is None else gate.control_fpr for gate in column]
         blank += np.array([np.nan if r is None else r.blank_limit for r in rates])
-        # EP17: another 1.645 SD above the limit of blank.
-        detected += np.array([np.nan if r is None else r.blank_limit + 1.645 * r.sd for r in rates])
+        detected += np.array([np.nan if r is None else r.detection_limit for r in rates])
     return blank, detected
 
 

@@ -31,15 +31,28 @@ class FormerGate(Model):
 
 
 class FalsePositives(Model):
-    """Positive share of each control field under a gate set without it.
+    """Positive share of each control field, under a gate that these cells did not set.
 
-    ``blank_limit`` is the limit of blank, mean + 1.645 SD (EP17).
+    ``blank_limit`` is the limit of blank: mean + 1.645 SD (EP17), or ``upper``, the bound of the
+    rate by the cells of all fields, where that is higher. `n_positive` of `n_called` cells were
+    positive; of results of an older version neither is known.
     """
 
     mean: Fraction
     sd: NotNegative
     blank_limit: NotNegative
     n_fields: Annotated[int, Field(ge=2)]
+    n_positive: int = Field(0, ge=0)
+    n_called: int = Field(0, ge=0)
+    upper: Fraction = 0.0
+
+    @property
+    def detection_limit(self) -> float:
+        """Limit of detection: as far above the limit of blank as that is above the mean.
+
+        That is another 1.645 SD (EP17), where the limit of blank is that far above it.
+        """
+        return self.blank_limit + (self.blank_limit - self.mean)
 
 
 class Mixture(Model):

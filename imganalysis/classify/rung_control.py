@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imganalysis import tables as t
-from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call, measure_values
-from imganalysis.classify.gate_parts import FalsePositives, Quantiles, SoftCurve, Verdict
+from imganalysis.classify.calls import measure_values
+from imganalysis.classify.false_calls import false_positives
+from imganalysis.classify.gate_parts import Quantiles, SoftCurve, Verdict
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -148,50 +147,6 @@ def quantile_se(values: Numbers, probability: float) -> float | None:
     if not 1 < rank < values.size:
         return None
     return float(mstats.mjci(values, prob=[probability])[0])
-
-
-def false_positives(
-    values: Numbers,
-    fields: Sequence[str] | NDArray[np.object_],
-    percentile: float,
-    band: float,
-) -> FalsePositives | None:
-    """Find the positive share of each control field, under the gate of the other fields.
-
-    On the cells that set it a gate's share is fixed by construction; only cells that it has not
-    seen tell what it lets through.
-
-    Parameters
-    ----------
-    values
-        (N,) statistic of the control cells.
-    fields
-        (N,) field of each.
-    percentile
-        That sets the gate.
-    band
-        Indeterminate band; cells within it are left out, as they are in the samples.
-
-    Returns
-    -------
-    FalsePositives or None
-        None with fewer than two fields.
-    """
-    rates = []
-    for name in np.unique(np.asarray(fields, dtype=str)):
-        own = np.asarray(fields, dtype=str) == name
-        if own.all():
-            return None
-        gate = float(np.percentile(values[~own], percentile))
-        calls = call(values[own], gate, band)
-        n_positive = int((calls == POSITIVE_CODE).sum())
-        n_called = n_positive + int((calls == NEGATIVE_CODE).sum())
-        if n_called:
-            rates.append(n_positive / n_called)
-    if len(rates) < 2:
-        return None
-    mean, sd = float(np.mean(rates)), float(np.std(rates, ddof=1))
-    return FalsePositives(mean=mean, sd=sd, blank_limit=mean + 1.645 * sd, n_fields=len(rates))
 
 
 def soft_curve(control: Numbers, samples: Numbers, null_above: float) -> SoftCurve | None:

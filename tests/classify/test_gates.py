@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import beta
 
 from imganalysis import tables as t
 from imganalysis.classify import (
@@ -19,7 +20,8 @@ from imganalysis.classify import (
     select_gate,
     write_gates,
 )
-from imganalysis.classify.rung_control import false_positives, quantile_se
+from imganalysis.classify.false_calls import false_positives, pooled_rate
+from imganalysis.classify.rung_control import quantile_se
 from imganalysis.errors import GatesError, TableError
 from imganalysis.panel import Panel
 from imganalysis.settings import Gating
@@ -110,7 +112,7 @@ def test_a_null_marker_is_not_found_positive():
         rate = gates[0].control_fpr
         assert rate is not None
         assert 0.004 < rate.mean < 0.02
-        assert rate.blank_limit == pytest.approx(rate.mean + 1.645 * rate.sd)
+        assert rate.blank_limit == pytest.approx(max(rate.mean + 1.645 * rate.sd, rate.upper))
     assert 0.005 < np.mean(shares) < 0.015
 
 
@@ -201,7 +203,41 @@ def test_false_positives_come_from_fields_that_the_gate_has_not_seen():
     assert found.mean == pytest.approx(1 / 3)
     assert found.sd == pytest.approx(np.std([0, 0, 1], ddof=1))
     assert found.n_fields == 3
+    assert (found.n_positive, found.n_called) == (100, 300)
     assert false_positives(np.ones(100), ["a"] * 100, 99.0, 0.15) is None
+
+
+def test_the_limit_of_blank_is_no_lower_than_few_control_cells_allow():
+    none = pooled_rate([0, 0], [150, 150])
+    assert none is not None and (none.mean, none.sd) == (0.0, 0.0)
+    assert none.blank_limit == pytest.approx(1 - 0.05 ** (1 / 300))  # the rule of three
+    assert none.detection_limit == pytest.approx(2 * none.blank_limit)
+    # Fields that agree: Clopper and Pearson's bound of 6 of 600, above mean + 1.645 SD.
+    same = pooled_rate([2, 2, 2], [200, 200, 200])
+    assert same is not None and same.sd == 0.0
+    assert same.blank_limit == same.upper == pytest.approx(beta.ppf(0.95, 7, 594))
+    # Where fields differ, their SD tells more than the bound.
+    apart = pooled_rate([0, 0, 6], [200, 200, 200])
+    assert apart is not None and apart.upper == same.upper
+    assert apart.blank_limit == pytest.approx(apart.mean + 1.645 * apart.sd)
+    assert apart.detection_limit == pytest.approx(apart.blank_limit + 1.645 * apart.sd)
+    every = pooled_rate([5, 5], [5, 5])
+    assert every is not None and every.upper == 1.0
+    # A field without a called cell is none.
+    assert pooled_rate([0, 0], [150, 0]) is None
+
+
+def test_the_limit_of_blank_holds_most_blank_biopsies():
+    """Of a rate of 1 % in two control fields of 150 cells; mean + 1.645 SD alone holds 80 %."""
+    rng = np.random.default_rng(0)
+    held, without = [], []
+    for _ in range(500):
+        rate = pooled_rate(rng.binomial(150, 0.01, 2), [150, 150])
+        assert rate is not None
+        blank = rng.binomial(1000, 0.01) / 1000
+        held.append(blank <= rate.blank_limit)
+        without.append(blank <= rate.mean + 1.645 * rate.sd)
+    assert np.mean(held) > 0.94 > 0.85 > np.mean(without)
 
 
 # --- choosing among gates -----------------------------------------------------------------------

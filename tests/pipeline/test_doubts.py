@@ -12,10 +12,10 @@ import pytest
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call
+from imganalysis.classify.false_calls import false_positives
 from imganalysis.classify.gates import Gate
 from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.classify.recall import recall_cells
-from imganalysis.classify.rung_control import false_positives
 from imganalysis.counted import Counted, Part
 from imganalysis.counting import count_cells
 from imganalysis.doubts import DRAWS, drawn_counts, gate_factors
@@ -162,7 +162,7 @@ def test_indeterminate_cells_and_limits_are_told(plain: Any) -> None:
     gap = table["apoptotic_fraction_lod"] - table["apoptotic_fraction_lob"]
     assert (table["apoptotic_fraction_lob"] > 0).all() and (gap > 0).all()
     # Every cell at risk adds its marker's limits; their ratio lies between the two markers'.
-    ratios = [1 + 1.645 * r.sd / r.blank_limit for r in rates.values() if r is not None]
+    ratios = [r.detection_limit / r.blank_limit for r in rates.values() if r is not None]
     found_ratio = table["apoptotic_fraction_lod"] / table["apoptotic_fraction_lob"]
     assert (found_ratio >= min(ratios) - 1e-9).all() and (found_ratio <= max(ratios) + 1e-9).all()
 
