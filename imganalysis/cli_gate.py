@@ -125,7 +125,7 @@ def _set_gates(
     from imganalysis.classify.gates import Gate
     from imganalysis.classify.gates_file import write_gates
     from imganalysis.gate_changes import parse_change, set_by_hand
-    from imganalysis.gate_review import outside_values, review_gates
+    from imganalysis.gate_review import outside_values, rated_gates, review_gates
     from imganalysis.report.gate_table import print_changes
 
     wanted = [parse_change(text) for text in changes]
@@ -138,8 +138,8 @@ def _set_gates(
         changed += new
     for said in outside_values(review, changed):
         typer.echo(f"imganalysis: warning: {said}", err=True)
-    write_gates(target, held)
-    print_changes(tuple(changed), target)
+    write_gates(target, rated_gates(review, held))
+    print_changes(rated_gates(review, changed), target)
 
 
 def _write_scimap(path: Path, review: Review) -> None:

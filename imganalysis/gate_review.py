@@ -10,6 +10,7 @@ import pandas as pd
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, call_codes, measure_values
+from imganalysis.classify.false_calls import rate_gates
 from imganalysis.classify.gates_file import adopt_gates, read_gates
 from imganalysis.gating import GATE_CONTROLS, load_gates, study_gates, together
 from imganalysis.results import FIELDS, GATES, cells_path
@@ -90,8 +91,25 @@ def review_gates(folder: Path, gates_file: Path | None = None) -> Review:
         gates = adopt_gates(gates, _ladder(review))
     if gates_file is not None:
         given = load_gates(gates_file, panels.values(), review.samples, settings.gating)
-        gates = adopt_gates(given, gates)
+        gates = rated_gates(review, adopt_gates(given, gates))
     return Review(folder, panels, settings, review.fields, gates)
+
+
+def rated_gates(review: Review, gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Find again how often gates call the controls' cells positive, such as gates just moved.
+
+    Parameters
+    ----------
+    review
+        The run.
+    gates
+        Its gates, some of them others.
+    """
+    mine = review.fields[review.fields[t.ROLE].isin(GATE_CONTROLS)]
+    if mine.empty:
+        return tuple(gates)
+    controls = together({name: _cells(review.folder, name) for name in mine[t.FIELD]}, mine)
+    return rate_gates(gates, controls, review.panels, review.settings.gating.indeterminate_band)
 
 
 def _ladder(review: Review) -> tuple[Gate, ...]:

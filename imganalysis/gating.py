@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.classify.false_calls import rate_gates
 from imganalysis.classify.gates_file import adopt_gates, read_gates
 from imganalysis.classify.ladder import (
     ALL_NEGATIVE,
@@ -48,6 +49,9 @@ def study_gates(
 ) -> tuple[Gate, ...]:
     """Climb the ladder for a study, and let gates that somebody set go before.
 
+    Each gate is held against the controls, where there are some of its place: those that set it
+    with their fields left out in turn, others with all of them.
+
     Parameters
     ----------
     controls
@@ -70,11 +74,11 @@ def study_gates(
         For the gates' record: hashes, user, time, version.
     """
     cells = {n: gating_cells(objects[n], panel, outlines) for n, panel in panels.items()}
-    found = set_gates(controls, places, panels, gating, cells=cells, given=given or (), **stamp)
-    if given is None:
-        return found
-    used = adopt_gates(given, found, scopes)
-    return flag_given(used, cells, panels, gating.control_percentile)
+    used = set_gates(controls, places, panels, gating, cells=cells, given=given or (), **stamp)
+    if given is not None:
+        used = adopt_gates(given, used, scopes)
+        used = flag_given(used, cells, panels, gating.control_percentile)
+    return rate_gates(used, controls, panels, gating.indeterminate_band)
 
 
 def gating_cells(

@@ -52,9 +52,9 @@ FLAGS: dict[str, str] = {
     "below_LoD": "the lower end of the interval is no higher than the limit of blank "
     "(`FRACTION_lob`, not `FRACTION_lod`): false calls alone may give it; with the "
     "fraction's name in front, as in `FRACTION:below_LoD`",
-    "lod_unknown": "a gate that is not from two or more control fields has no limit of blank, so "
-    "that `below_LoD` cannot be told; with the fraction's name in front, as in "
-    "`FRACTION:lod_unknown`",
+    "lod_unknown": "a gate without two usable control fields of its panel, batch and acquisition "
+    "has no limit of blank, so that `below_LoD` cannot be told; with the fraction's name in "
+    "front, as in `FRACTION:lod_unknown`",
     "mixture_gate": "a gate rests on two populations in the samples themselves: no cell is known "
     "to be negative",
     "rungs_disagree": "another way of setting it would have put a gate elsewhere; gates.json says "
@@ -136,8 +136,8 @@ REASONS: dict[str, str] = {
     "gate_se_unknown": "a gate from a file, by hand, or of too few control cells has no standard "
     "error, so that the interval cannot be widened by it",
     "no_probability": "no probability is known of a marker's calls",
-    "blank_unknown": "a gate from a file, by hand or from one control field has no false positive "
-    "rate",
+    "blank_unknown": "the gate has no two usable control fields of its panel, batch and "
+    "acquisition, which would tell its false positive rate",
     "sensitivity_unknown": "the panel does not give the sensitivity of the marker that decides",
     "sensitivity_too_low": "that sensitivity is no higher than the false positive rate",
     "one_field": "one field or section only, of which none can be drawn anew",

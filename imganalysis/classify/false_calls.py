@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call
+from imganalysis import tables as t
+from imganalysis.classify.calls import (
+    NEGATIVE_CODE,
+    POSITIVE_CODE,
+    call,
+    call_between,
+    measure_values,
+)
 from imganalysis.classify.gate_parts import FalsePositives
+from imganalysis.classify.scopes import comparable, evaluable, of_place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
+
+    from imganalysis.classify.gates import Gate
+    from imganalysis.panel import Panel
 
     Numbers = NDArray[np.float64]
 
@@ -57,6 +69,59 @@ def false_positives(
         calls = call(values[own], gate, band)
         x.append(int((calls == POSITIVE_CODE).sum()))
         n.append(x[-1] + int((calls == NEGATIVE_CODE).sum()))
+    return pooled_rate(x, n)
+
+
+def rate_gates(
+    gates: Sequence[Gate],
+    controls: pd.DataFrame,
+    panels: Mapping[str, Panel],
+    band: float,
+) -> tuple[Gate, ...]:
+    """Find what each gate that no control set calls positive of the controls' cells.
+
+    Parameters
+    ----------
+    gates
+        Of a study, each of one place. Those of the control's percentile stay as they are.
+    controls
+        Cells of the controls that set gates, as `imganalysis.classify.ladder.set_gates` takes
+        them. However few they are, they tell the rate: the bound of few cells is high.
+    panels
+        By name.
+    band
+        Indeterminate band of gates that do not give their own.
+
+    Returns
+    -------
+    tuple of Gate
+        With `control_fpr`; None where the control of the place has fewer than two fields.
+    """
+    own: dict[tuple[str, str, str], pd.DataFrame] = {}
+    out = []
+    for gate in gates:
+        if gate.value is not None and gate.method != "control_percentile":
+            place = (gate.panel, gate.batch, gate.acquisition)
+            if place not in own:  # several gates share the cells of a place
+                own[place] = comparable(evaluable(of_place(controls, place)))
+            gate = gate.model_copy(
+                update={"control_fpr": _rate_at(gate, own[place], panels[gate.panel], band)}
+            )
+        out.append(gate)
+    return tuple(out)
+
+
+def _rate_at(gate: Gate, cells: pd.DataFrame, panel: Panel, band: float) -> FalsePositives | None:
+    if cells.empty:
+        return None
+    channel = panel.channel(gate.marker)
+    measure = channel.measures[channel.columns.index(gate.column)]
+    calls = call_between(measure_values(cells, gate.marker, measure), *gate.limits(band))
+    names, field = np.unique(cells[t.FIELD].astype(str), return_inverse=True)
+    x, n = (
+        np.bincount(field[np.isin(calls, codes)], minlength=len(names))
+        for codes in ((POSITIVE_CODE,), (POSITIVE_CODE, NEGATIVE_CODE))
+    )
     return pooled_rate(x, n)
 
 

@@ -13,6 +13,7 @@ from imganalysis.classify.gates import Gate, select_gate
 from imganalysis.classify.rung_control import control_rung
 from imganalysis.classify.rung_mixture import mixture_rung
 from imganalysis.classify.rung_reference import reference_rung
+from imganalysis.classify.scopes import comparable, evaluable, of_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,14 +137,14 @@ def set_gates(
     scope = [t.PANEL, t.BATCH, t.ACQUISITION]
     t.require(samples, scope, source="sample cells")
     t.require(controls, [*scope, t.FIELD], source="control cells")
-    controls = _evaluable(controls)
+    controls = evaluable(controls)
     wanted = samples[scope].astype(str).drop_duplicates().sort_values(scope)
     record = {"user": user, "time": time, "version": version}
     valued = [gate for gate in given if gate.value is not None]
     gates: list[Gate] = []
     for name, batch, acquisition in wanted.itertuples(index=False):
         place = (str(name), str(batch), str(acquisition))
-        mine = None if cells is None else _of_scope(cells[name], place)
+        mine = None if cells is None else evaluable(of_place(cells[name], place))
         here = _Scope(panels[name], place, controls, mine, gating, valued, hashes or {}, record)
         gates += here.gates()
     return tuple(gates)
@@ -174,7 +175,7 @@ def flag_given(
         if gate.method in ("file", "manual") and gate.value is not None:
             place = (gate.panel, gate.batch, gate.acquisition)
             if place not in own:  # several gates share the cells of a place
-                own[place] = _comparable(_of_scope(cells[gate.panel], place))
+                own[place] = comparable(evaluable(of_place(cells[gate.panel], place)))
             measures = {c: m for m, c in _measures(panels[gate.panel].channel(gate.marker))}
             values = measure_values(own[place], gate.marker, measures[gate.column])
             flags = one_sided(values, gate.value, percentile)
@@ -227,7 +228,7 @@ class _Scope:
         self.controls, self.given, self.hashes, self.record = controls, given, hashes, record
         self.clipped = False
         if cells is not None:
-            usable = _comparable(cells)
+            usable = comparable(cells)
             self.clipped = len(cells) > 0 and usable.empty
             cells = usable
         self.cells = cells
@@ -329,7 +330,7 @@ class _Scope:
 
     def _sources(self, rung: str) -> tuple[Source, ...]:
         if self.cells is None or rung == "control_percentile":
-            table = _of_scope(self.controls, self.place)
+            table = of_place(self.controls, self.place)
         else:
             table = self.cells
         fields = sorted(str(name) for name in table[t.FIELD].unique())
@@ -338,22 +339,3 @@ class _Scope:
 
 def _measures(channel: Channel) -> list[tuple[Measure, str]]:
     return list(zip(channel.measures, channel.columns, strict=True))
-
-
-def _of_scope(cells: pd.DataFrame, place: Place) -> pd.DataFrame:
-    here = np.ones(len(cells), dtype=bool)
-    for column, wanted in zip((t.PANEL, t.BATCH, t.ACQUISITION), place, strict=True):
-        here &= (cells[column].astype(str) == wanted).to_numpy(dtype=bool)
-    return _evaluable(cells[here])
-
-
-def _evaluable(cells: pd.DataFrame) -> pd.DataFrame:
-    if t.EVALUABLE not in cells.columns:
-        return cells
-    return cells[cells[t.EVALUABLE].astype(bool)]
-
-
-def _comparable(cells: pd.DataFrame) -> pd.DataFrame:
-    if t.COMPARABLE not in cells.columns:
-        return cells
-    return cells[cells[t.COMPARABLE].astype(bool)]

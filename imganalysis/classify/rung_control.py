@@ -10,6 +10,7 @@ from imganalysis import tables as t
 from imganalysis.classify.calls import measure_values
 from imganalysis.classify.false_calls import false_positives
 from imganalysis.classify.gate_parts import Quantiles, SoftCurve, Verdict
+from imganalysis.classify.scopes import comparable, of_place
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -61,15 +62,11 @@ def control_rung(
     dict
         What else a gate of this rung carries.
     """
-    here = np.ones(len(controls), dtype=bool)
-    for column, wanted in zip((t.PANEL, t.BATCH, t.ACQUISITION), place, strict=True):
-        here &= (controls[column].astype(str) == wanted).to_numpy(dtype=bool)
-    cells = controls[here]
+    cells = of_place(controls, place)
     if cells.empty:
         reason, note = _elsewhere(controls, place)
         return Verdict(rung="control_percentile", reason=reason, note=note), {}
-    if t.COMPARABLE in cells.columns:
-        cells = cells[cells[t.COMPARABLE].astype(bool)]
+    cells = comparable(cells)
     if cells.empty:
         return Verdict(rung="control_percentile", reason="control_clipped"), {}
     values = measure_values(cells, marker, measure)

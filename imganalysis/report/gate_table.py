@@ -46,14 +46,17 @@ def print_rungs(table: pd.DataFrame) -> None:
 def print_changes(changed: tuple[Gate, ...], path: object) -> None:
     """Print what was set by hand, and where it stands."""
     console = _console()
-    rows = [
-        (g.marker, g.panel, g.batch, g.acquisition, _number(g.previous[-1].value) or "none",
-         g.previous[-1].method.replace("_", " "), _number(g.value), g.note)
-        if g.previous
-        else (g.marker, g.panel, g.batch, g.acquisition, "", "", _number(g.value), g.note)
-        for g in changed
-    ]  # fmt: skip
-    head = ("marker", "panel", "batch", "acquisition", "before", "by", "now", "reason")
+    rows = []
+    for g in changed:
+        before = ("", "")
+        if g.previous:
+            old = g.previous[-1]
+            before = (_number(old.value) or "none", old.method.replace("_", " "))
+        place = (g.marker, g.panel, g.batch, g.acquisition)
+        rows.append((*place, *before, _number(g.value), _blank(g), g.note))
+    head = (
+        "marker", "panel", "batch", "acquisition", "before", "by", "now", "false calls", "reason",
+    )  # fmt: skip
     console.print(_table(head, rows))
     console.print(
         f"{path}: written. To use it: imganalysis run STUDY --out RESULTS --gates {path}",
@@ -63,6 +66,14 @@ def print_changes(changed: tuple[Gate, ...], path: object) -> None:
 
 def _number(value: Any, digits: int = 4) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.{digits}g}"
+
+
+def _blank(gate: Gate) -> str:
+    """Say what a gate calls positive of the control's cells."""
+    rate = gate.control_fpr
+    if rate is None:
+        return "not known: fewer than two control fields"
+    return f"{100 * rate.mean:.2g} %, limit of blank {100 * rate.blank_limit:.2g} %"
 
 
 def _said(line: Mapping[Any, Any]) -> str:

@@ -20,7 +20,7 @@ from imganalysis.classify import (
     select_gate,
     write_gates,
 )
-from imganalysis.classify.false_calls import false_positives, pooled_rate
+from imganalysis.classify.false_calls import false_positives, pooled_rate, rate_gates
 from imganalysis.classify.rung_control import quantile_se
 from imganalysis.errors import GatesError, TableError
 from imganalysis.panel import Panel
@@ -205,6 +205,34 @@ def test_false_positives_come_from_fields_that_the_gate_has_not_seen():
     assert found.n_fields == 3
     assert (found.n_positive, found.n_called) == (100, 300)
     assert false_positives(np.ones(100), ["a"] * 100, 99.0, 0.15) is None
+
+
+def test_a_given_gate_is_held_against_the_control_as_it_is():
+    controls = stained(background(600, 1)).assign(**{t.FIELD: np.repeat(["c1", "c2"], 300)})
+    values = controls["A_ring_mean"].to_numpy()
+    gate = {"marker": "A", "panel": "p", "batch": "1", "acquisition": "x", "column": "A_ring_mean"}
+    low = float(np.percentile(values, 90))
+    file, hand, elsewhere, computed = (
+        Gate(**gate | {"value": low, "method": "file"}),
+        Gate(**gate | {"value": 1e3, "method": "manual"}),
+        Gate(**gate | {"value": low, "batch": "2"}),
+        Gate(**gate | {"value": low, "method": "control_percentile"}),
+    )
+    found = rate_gates([file, hand, elsewhere, computed], controls, {"p": PANEL}, 0.15)
+    assert (found[2], found[3]) == (elsewhere, computed)  # no control; only others judge it
+    rate, none = found[0].control_fpr, found[1].control_fpr
+    assert rate is not None and none is not None
+    assert (rate.n_positive, rate.n_called, rate.n_fields) == (60, 600, 2)
+    assert rate.mean == pytest.approx(0.1)
+    assert none.n_positive == 0 and none.blank_limit == pytest.approx(1 - 0.05 ** (1 / 600))
+    # With a band of its own, cells within it are not called.
+    (banded,) = rate_gates([file.model_copy(update={"band": 0.2})], controls, {"p": PANEL}, 0.0)
+    assert banded.control_fpr is not None and banded.control_fpr.n_called < 600
+    # One field tells nothing of how fields differ, nor do those that are clipped.
+    one = controls.assign(**{t.FIELD: "c1"})
+    clipped = controls.assign(**{t.COMPARABLE: False})
+    for table in (one, clipped, controls.assign(**{t.EVALUABLE: False})):
+        assert rate_gates([file], table, {"p": PANEL}, 0.15)[0].control_fpr is None
 
 
 def test_the_limit_of_blank_is_no_lower_than_few_control_cells_allow():

@@ -153,6 +153,7 @@ def test_a_gate_set_by_hand_is_appended_and_goes_into_a_file_of_its_own(results:
     assert first.user and first.time and first.version
     assert [p.method for p in first.previous] == ["mixture"]
     assert gates["A", "1"].method == "control_percentile"
+    assert first.control_fpr is None and "fewer than two" in done.output  # batch 2 has no control
     again = run(results, "--set", "A=8", "--reason", "still", "--batch", "2", "--no-figures")
     assert again.exit_code == 0, again.output
     second = {(g.marker, g.batch): g for g in read_gates(path, [PANEL])}["A", "2"]
@@ -163,6 +164,18 @@ def test_a_gate_set_by_hand_is_appended_and_goes_into_a_file_of_its_own(results:
     assert run(results, "--gates", path).exit_code == 0
     assert (results / "gates_by_hand_figures" / "A_ring_mean.png").is_file()
     assert not (results / "gates").exists()
+
+
+def test_a_gate_set_by_hand_is_held_against_the_controls(results: Path) -> None:
+    done = run(results, "--set", "A=6", "--reason", "x", "--batch", "1", "--no-figures")
+    assert done.exit_code == 0 and "limit of blank" in " ".join(done.output.split()), done.output
+    path = results / "gates_by_hand.json"
+    (gate,) = [g for g in read_gates(path, [PANEL]) if (g.marker, g.batch) == ("A", "1")]
+    (shown,) = [s for s in shown_values(review_gates(results, path)) if s.gate == gate]
+    rate, (low, high) = gate.control_fpr, gate.limits(0.15)
+    assert rate is not None
+    assert rate.n_positive == int((shown.controls >= high).sum()) > 0
+    assert rate.n_called == int(((shown.controls < low) | (shown.controls >= high)).sum()) < 1000
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from imganalysis.classify.gates import Gate
 from imganalysis.classify.gates_file import change_gate, write_gates
 from imganalysis.errors import GatesError, ImganalysisError
 from imganalysis.gate_changes import set_by_hand
-from imganalysis.gate_review import review_gates, shown_values
+from imganalysis.gate_review import rated_gates, review_gates, shown_values
 from imganalysis.held import held_results
 from imganalysis.moving import move_gates
 from imganalysis.panel import markers_needed
@@ -193,7 +193,8 @@ class GatesModel:
             raise GatesError(f"say {missing}: it stands beside the gate for good")
         # Another program may have written there since.
         there = self.target if self.target.is_file() else None
-        gates = review_gates(self.folder, there).gates
+        review = review_gates(self.folder, there)
+        gates = review.gates
         for i in changed:
             gate = self.gates[i]
             assert gate.value is not None  # noqa: S101  # a moved gate has one
@@ -201,6 +202,7 @@ class GatesModel:
                 gates, gate.marker, gate.value, reason, user=user, panel=gate.panel,
                 batch=gate.batch, acquisition=gate.acquisition, column=gate.column,
             )  # fmt: skip
+        gates = rated_gates(review, gates)
         write_gates(self.target, gates)
         self.saved = gates
         self._undo.clear()
