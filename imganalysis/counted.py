@@ -12,7 +12,7 @@ from imganalysis import tables as t
 from imganalysis.quantify.summary import tally_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 
     Bools = NDArray[np.bool_]
     Certain = dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Blanks:
+    """What false calls of a model would give; see `imganalysis.blanking`.
+
+    Parameters
+    ----------
+    judged
+        (N,) bool: counted cells that a model judged.
+    expected
+        Fraction -> ``numerator``, ``denominator``, ``detectable`` -> (N,) what each judged cell
+        adds, as `imganalysis.quantify.summary.Counts` has it by field; NaN where it is unknown.
+    """
+
+    judged: Bools
+    expected: Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class Part:
     counted: pd.DataFrame  # the evaluable ones
     recall: Recall  # of these
     region_mm2: dict[str, dict[str, float]]  # field -> area of each region
+    blanks: Blanks | None = None  # where a model gave classes
 
 
 class Counted:
@@ -83,6 +101,13 @@ class Counted:
         found = np.zeros(len(self.fields), dtype=bool)
         found[self.rows[batches[self.recall.batch]]] = True
         return found
+
+
+def markers_asked(panel: Panel, classes: Iterable[str]) -> list[str]:
+    """Find the markers that a row of some classes asks to be positive, by name."""
+    wanted = set(classes)
+    rows = [row.when for row in panel.phenotypes if row.name in wanted]
+    return sorted({marker for when in rows for marker, call in when.items() if call == "pos"})
 
 
 def membership(one: Counted, rule: FractionOf | Variant) -> tuple[Bools, Bools]:

@@ -11,7 +11,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import POSITIVE_CODE, UNKNOWN_CODE, call_codes, measure_values
 from imganalysis.classify.gates import ungated_markers
-from imganalysis.counted import Counted, membership
+from imganalysis.counted import Counted, markers_asked, membership
 from imganalysis.doubts import decided_counts, drawn_counts, soft_counts
 from imganalysis.quantify.summary import Counts, scaled_key, tally_codes
 
@@ -123,25 +123,22 @@ def _open_cells(one: Counted, fraction: FractionOf) -> pd.DataFrame:
 
 def _false_positives(one: Counted, fraction: FractionOf) -> pd.DataFrame:
     """Count the cells that false calls alone would give; NaN in fields without that limit."""
-    panel, recall = one.part.panel, one.recall
+    panel, recall, blanks = one.part.panel, one.recall, one.part.blanks
+    ruled = np.ones(len(one.rows), bool) if blanks is None else ~blanks.judged
+    added = {} if blanks is None else blanks.expected[fraction.name]
+    none = np.zeros(len(one.rows))
     sides = {}
     for side in ("numerator", "denominator"):
         classes = getattr(fraction, side)
-        needed = {
-            marker
-            for row in panel.phenotypes
-            if row.name in classes
-            for marker, call in row.when.items()
-            if call == "pos"
-        }
         inside = np.isin(panel.classes, classes)
         within = np.append(inside, False)[recall.found][recall.states]
         may_be = recall.table.classes[:, inside].any(axis=1)
-        expected, found = np.zeros(len(within)), np.zeros(len(within))
-        for marker in sorted(needed):
+        expected = added.get(side, none).copy()
+        found = added.get("detectable", none).copy()
+        for marker in markers_asked(panel, classes):
             blank, detected = _limits(recall, marker)
             # Cells that a false call would bring in, and those that it may have brought in.
-            risk = within | may_be[recall.set_to(marker, POSITIVE_CODE)]
+            risk = ruled & (within | may_be[recall.set_to(marker, POSITIVE_CODE)])
             expected += np.where(risk, blank[recall.batch], 0.0)
             found += np.where(risk, detected[recall.batch], 0.0)
         sides[side] = np.bincount(one.rows, weights=expected, minlength=len(one.fields))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.blanking import with_blanks
 from imganalysis.classify.calls import call_numbers
 from imganalysis.classify.contexts import evaluate_contexts
 from imganalysis.classify.gates import ungated_markers
@@ -162,6 +163,7 @@ def judge(
             )  # fmt: skip
             parts.append(part)
             unmerged.append(alone)
+    parts = [with_blanks(part, controls, classifier) for part in parts]
     cells = [part.cells for part in parts]
     controlled = [table for name, table in objects.items() if name not in sample]
     tables: dict[str, pd.DataFrame] = {}

@@ -30,7 +30,7 @@ PIPELINE = frozenset(
     "pipeline records opening reading preparing artefacts quality first_half second_half guarding "
     "counting death field_table pictures results training_data annotated annotations evaluating "
     "segmenting calibrate calibration_file calibration_parts control_fields counted doubts "
-    "gating gate_review gate_changes moving held corrected_cells learning "
+    "gating gate_review gate_changes moving held blanking corrected_cells learning "
     "outline_files correcting correction_session correction_state corrected_training outlining "
     "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
     "powering given".split()

@@ -208,6 +208,53 @@ def test_a_run_with_a_classifier(tmp_path, trained):
     assert spread[1] < spread[0] / 2
 
 
+def without_stain(results: list[FieldResult], marker: str) -> list[FieldResult]:
+    """The same cells, each with a marker's light of a cell that does not have it."""
+    rng = np.random.default_rng(11)
+    out = []
+    for r in results:
+        if r.objects is not None and r.field.role == "sample":
+            blank = objects(rng, len(r.objects), control=True)
+            own = [c for c in blank.columns if c.startswith(f"{marker}_")]
+            r = dataclasses.replace(r, objects=r.objects.assign(**{c: blank[c] for c in own}))
+        out.append(r)
+    return out
+
+
+def test_the_limit_of_blank_holds_a_model_s_false_calls(tmp_path, trained):
+    """No cell is dying, or none of the tumour; the model finds some by size and by dim stain."""
+    study, results = measured(tmp_path)
+    blank = without_stain(results, "casp3")
+    table, again, rules, stained = (
+        analysed(study, own, model).biopsies.set_index("biopsy")
+        for own, model in ((blank, trained), (blank, trained), (results, None), (results, trained))
+    )
+    value, limit = table["apoptotic_fraction"], table["apoptotic_fraction_lob"]
+    assert (value > 0).any() and (value <= limit).all()
+    assert (limit < 0.15).all() and (table["apoptotic_fraction_lod"] > limit).all()
+    assert table["flags"].str.contains("below_LoD").all()
+    pd.testing.assert_frame_equal(again, table)
+    # No lower than that of the rules, which ask for a brighter stain, and far from a true half.
+    limit = stained["apoptotic_fraction_lob"]
+    assert (limit > rules["apoptotic_fraction_lob"]).all()
+    assert (stained["apoptotic_fraction"] > 2 * limit).all()
+    # Tumour that is told by size alone is no tumour to speak of.
+    none = analysed(study, without_stain(results, "MelanA"), trained).biopsies
+    assert none["apoptotic_fraction"].isna().all()
+    assert none["reason"].str.contains("apoptotic_fraction: no_evaluable_tumour").all()
+
+
+def test_without_two_control_fields_a_model_has_no_limit_of_blank(tmp_path, trained):
+    study, results = measured(tmp_path)
+    one = [r for r in results if r.field.name != "c2"]
+    fields = tuple(r.field for r in one)
+    found = analysed(dataclasses.replace(study, fields=fields), one, trained).biopsies
+    assert found["apoptotic_fraction"].notna().all()
+    assert found["apoptotic_fraction_lob"].isna().all()
+    assert found["flags"].str.contains("lod_unknown").all()
+    assert found["reason"].str.contains("apoptotic_fraction_lob: blank_unknown").all()
+
+
 def test_another_batch_is_flagged_and_other_intensities_stay_with_the_rules(tmp_path, trained):
     study, results = measured(tmp_path, batch="B2")
     assert analysed(study, results, trained).biopsies["flags"].str.contains(
