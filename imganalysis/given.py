@@ -13,6 +13,7 @@ from imganalysis.correcting import load_corrections, log_facts
 from imganalysis.errors import StudyError
 from imganalysis.gating import load_gates
 from imganalysis.io import file_hash
+from imganalysis.positive_controls import positive_controls
 from imganalysis.quantify.ratios import check_ratios
 from imganalysis.quantify.sections import check_diameters
 from imganalysis.quantify.spatial import check_pairs
@@ -73,6 +74,7 @@ def check_run(
     if not study.samples:
         raise StudyError(f"{study.root}: no field of a biopsy, only controls: nothing to count")
     panels = list(study.panels.values())
+    positive_controls(study)
     check_given(study, settings)
     check_method(settings)
     check_pairs(panels, settings.space)

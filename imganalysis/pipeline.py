@@ -8,7 +8,7 @@ calls, classifies and summarises; it touches no pixel. `run_study` is both, and 
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -30,6 +30,7 @@ from imganalysis.given import check_run, scopes_of
 from imganalysis.io import file_hash
 from imganalysis.outline_files import LEFT_OUT, classes_left_out
 from imganalysis.pictures import draw_fields, field_pictures
+from imganalysis.positive_controls import check_positive_controls, with_positive_controls
 from imganalysis.quality import flag_focus
 from imganalysis.quantify.biopsies import biopsy_table
 from imganalysis.quantify.conflicts import biopsy_conflicts, conflict_counts, fail_conflicts
@@ -43,6 +44,7 @@ from imganalysis.records import (
     Progress,
     StudyResult,
     Task,
+    facts_of,
     place_of,
     placed,
 )  # fmt: skip
@@ -207,6 +209,8 @@ def analyse_study(
         counting=settings.counting,
     )
     biopsies = flag_gates(biopsy_conflicts(biopsies, samples), samples, judged.gates)
+    controlled = check_positive_controls(study, objects, judged.gates, settings.gating)
+    biopsies = with_positive_controls(biopsies, samples, controlled, study.panels)
     biopsies = correcting.corrected_biopsies(biopsies, samples)
     cells = {
         name: judged.tables.get(name, number_cells(table, ()).assign(**{t.PHENOTYPE: ""}))
@@ -226,7 +230,7 @@ def analyse_study(
     edits = correcting.correction_table(corrections, results)
     exclusions = exclusion_table(fields)
     return StudyResult(
-        study, biopsies, fields, exclusions, cells, judged.gates, space, ratios, edits
+        study, biopsies, fields, exclusions, cells, judged.gates, space, ratios, edits, controlled
     )
 
 
@@ -343,7 +347,8 @@ def run_study(
                 },
                 **given.facts,
                 "calibrations": {"; ".join(c.scope): c.fingerprint for c in calibrations},
-                **_facts_of(results),
+                "positive_controls": [vars(one) for one in result.positive_controls],
+                **facts_of(results),
                 "overlays_not_drawn": undrawn,
             },
         )
@@ -384,16 +389,3 @@ def _write_result(folder: Path, result: StudyResult, settings: Settings) -> None
         cells_csv=settings.output.cells_csv,
     )
     write_gates(folder / GATES_NAME, result.gates)
-
-
-def _facts_of(results: Sequence[FieldResult]) -> dict[str, dict[str, Any]]:
-    """Say what run.json holds of each field."""
-    return {
-        "inputs": {r.field.name: r.facts.get("sha256") for r in results},
-        "annotations": {
-            r.field.name: r.facts["annotations_sha256"]
-            for r in results
-            if "annotations_sha256" in r.facts
-        },
-        "errors": {r.field.name: r.trace for r in results if r.trace},
-    }

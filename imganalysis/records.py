@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imganalysis.correcting import FieldCorrections
     from imganalysis.corrections import Edit
     from imganalysis.panel import Panel
+    from imganalysis.positive_controls import Checked
     from imganalysis.prepare.calibration import Calibration
     from imganalysis.quantify.window import FieldSpace
     from imganalysis.settings import Settings
@@ -103,6 +104,7 @@ class StudyResult:
     space: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     ratios: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     corrections: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    positive_controls: tuple[Checked, ...] = ()
 
     @property
     def n_failed(self) -> int:
@@ -120,3 +122,16 @@ def place_of(where: Field) -> dict[str, str]:
     values: tuple[str, ...] = (where.name, where.biopsy, where.section, where.role)
     values += (where.panel, where.batch, where.acquisition)
     return dict(zip(PLACE, values, strict=True))
+
+
+def facts_of(results: Sequence[FieldResult]) -> dict[str, dict[str, Any]]:
+    """Say what ``run.json`` holds of each field."""
+    return {
+        "inputs": {r.field.name: r.facts.get("sha256") for r in results},
+        "annotations": {
+            r.field.name: r.facts["annotations_sha256"]
+            for r in results
+            if "annotations_sha256" in r.facts
+        },
+        "errors": {r.field.name: r.trace for r in results if r.trace},
+    }

@@ -32,6 +32,11 @@ def panel_fields_column(panel: str) -> str:
     return f"n_fields_{panel}"
 
 
+def positive_control_column(marker: str) -> str:
+    """Name of the column of whether a marker's positive control shows it."""
+    return f"positive_control_ok_{marker}"
+
+
 def fraction_columns(fraction: str, variants: tuple[str, ...]) -> list[str]:
     """Names of the columns of a fraction and of its variants, a name for each time it is used."""
     ends = [*DERIVED, *variants, *(f"{variant}_{end}" for variant in variants for end in ESTIMATED)]

@@ -65,6 +65,9 @@ FLAGS: dict[str, str] = {
     "all_negative": "no more cells of the staining batch reach a gate than false calls give: the "
     "marker is absent, its stain failed, or the gate is far too high; with the marker's name in "
     "front, as in `MARKER:all_negative`",
+    "positive_control_failed": "the positive control of a stain shows no more positive cells than "
+    "false calls give: the stain failed, or its gate is far too high; with the marker's name in "
+    "front, as in `MARKER:positive_control_failed`",
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
     "fields with few cells, or little tissue, are unlike the others; with the name of the "
     "fraction or density in front, as in `CLASS_per_mm2:fields_uneven`",
@@ -156,6 +159,11 @@ REASONS: dict[str, str] = {
     "no_area": "no counted tissue, or none in the region",
     "no_nuclei": "a field without a nucleus, in which ghosts cannot be told from cells",
     "no_cells": "no cell of the class",
+    "no_positive_control": "no tissue that is known to have the marker was stained with it: a "
+    "failed stain and a true 0 % look alike",
+    "positive_control_elsewhere": "the positive controls are of another batch or acquisition only",
+    "positive_control_too_few_cells": "fewer cells of the positive control than "
+    "`min_control_cells`; image more fields of it",
     "too_few_cells": "fewer cells than the test needs, in fields with at least two",
     "censored": "the border is nearer than what is looked for, for too many cells",
 }

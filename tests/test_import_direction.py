@@ -33,7 +33,7 @@ PIPELINE = frozenset(
     "gating gate_review gate_changes moving held blanking corrected_cells learning "
     "outline_files correcting correction_session correction_state corrected_training outlining "
     "remeasuring remeasured regiving compartments _windows cohorting cohort_results agreeing "
-    "powering given".split()
+    "powering given positive_controls".split()
 )
 READING = frozenset({"io"})
 

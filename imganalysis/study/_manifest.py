@@ -29,7 +29,7 @@ MANIFEST_COLUMNS = (
 RESERVED = re.compile(
     r"field|file|status|reason|message|flags|tile|n_planes|time_point|segmentation|"
     r"nuclear_contrast|focus|sha256|bleedthrough|flatfield|channel_shift|calibration|"
-    r"death_marker_form|"
+    r"death_marker_form|positive_control_ok_.*|"
     r"(n_|projection|pixel_size_).*|.*(_mm2|_per_mm2)",
     re.IGNORECASE,
 )
