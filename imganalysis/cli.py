@@ -258,6 +258,7 @@ def _run(
     files: dict[str, Path | None],
 ) -> None:
     from imganalysis.correcting import lost_edits
+    from imganalysis.gate_review import outside_values, review_gates
     from imganalysis.given import check_run
     from imganalysis.opening import open_study
     from imganalysis.outline_files import left_out_of
@@ -287,6 +288,10 @@ def _run(
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
     problems += [*left_out_of(result.fields), *lost_edits(result.corrections)]
     print_results(result.biopsies, problems, names, out, bleedthrough_note(result.fields))
+    if files.get("gates_file"):
+        by_person = [gate for gate in result.gates if gate.method in ("file", "manual")]
+        for said in outside_values(review_gates(out), by_person):
+            typer.echo(f"imganalysis: warning: {said}", err=True)
     if result.n_failed:
         raise typer.Exit(1)
 

@@ -163,7 +163,7 @@ REASONS: dict[str, str] = {
     "failed stain and a true 0 % look alike",
     "positive_control_elsewhere": "the positive controls are of another batch or acquisition only",
     "positive_control_too_few_cells": "fewer cells of the positive control than "
-    "`min_control_cells`; image more fields of it",
+    "`min_control_cells`, too few to say that its stain failed; image more fields of it",
     "too_few_cells": "fewer cells than the test needs, in fields with at least two",
     "censored": "the border is nearer than what is looked for, for too many cells",
 }

@@ -78,21 +78,28 @@ def test_more_have_to_be_positive_than_false_calls_give(positive: int, ok: bool)
 
 
 @pytest.mark.parametrize(
-    ("control", "n", "gates", "reason"),
+    ("control", "gates", "reason"),
     [
-        (None, 400, GATES, "no_positive_control"),
-        (field("c", "isotype"), 400, GATES, "no_positive_control"),
-        (field("c", "positive_control", stain="casp3"), 400, GATES, "no_positive_control"),
-        (field("c", "positive_control", batch="B2"), 400, GATES, "positive_control_elsewhere"),
-        (field("c", "positive_control"), 199, GATES, "positive_control_too_few_cells"),
-        (field("c", "positive_control"), 400, (), "ungated"),
+        (None, GATES, "no_positive_control"),
+        (field("c", "isotype"), GATES, "no_positive_control"),
+        (field("c", "positive_control", stain="casp3"), GATES, "no_positive_control"),
+        (field("c", "positive_control", batch="B2"), GATES, "positive_control_elsewhere"),
+        (field("c", "positive_control"), (), "ungated"),
     ],
 )
 def test_where_it_cannot_be_told_it_says_why(
-    control: Field | None, n: int, gates: tuple[Gate, ...], reason: str
+    control: Field | None, gates: tuple[Gate, ...], reason: str
 ) -> None:
-    found = checked(control, n, {"MelanA": 190}, gates)["MelanA"]
+    found = checked(control, 400, {"MelanA": 190}, gates)["MelanA"]
     assert found.ok is None and found.reason == reason and reason in t.REASONS
+
+
+@pytest.mark.parametrize(("positive", "ok"), [(0, None), (6, None), (40, True)])
+def test_few_cells_never_show_that_a_stain_failed(positive: int, ok: bool | None) -> None:
+    found = checked(field("c", "positive_control"), 150, {"MelanA": positive})["MelanA"]
+    assert found.ok is ok
+    assert found.reason == ("" if ok else "positive_control_too_few_cells")
+    assert "positive_control_too_few_cells" in t.REASONS
 
 
 def test_the_stain_column_names_the_markers_that_the_tissue_has() -> None:
