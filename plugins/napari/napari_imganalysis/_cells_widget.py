@@ -194,7 +194,7 @@ class CellsWidget(QWidget):
         self._describe(label or self._session.label)
 
     def _describe(self, label: int) -> None:
-        field, opened = self._session.field, self._session.opened
+        field = self._session.field
         if field is None or not label:
             return
         row = field.cell(label)
@@ -205,4 +205,4 @@ class CellsWidget(QWidget):
                 else f"<b>{label}</b>: the field was not analysed"
             )
             return
-        self.card.setText(cell_text(row, field, opened.gates if opened is not None else ()))
+        self.card.setText(cell_text(row, field, self._session.gates))

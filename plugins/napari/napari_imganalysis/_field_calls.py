@@ -25,7 +25,7 @@ class FieldCalls:
     """The objects of one field, linked to the counted cells whose classes they show.
 
     Objects that count in the results, and whose class in the table is that of the gates, follow
-    the gates; all others (not counted, or changed by hand since) keep their colour.
+    the gates; all others (not counted, or corrected by a person since) keep their colour.
 
     Parameters
     ----------
@@ -70,6 +70,9 @@ class FieldCalls:
         same = np.zeros(len(labels), bool)
         for moved in states:
             same |= self.base[labels] == self.code_of[moved.phenotype[panel][rows]]
+        if t.CORRECTED in cells.columns:
+            said = cells[t.CORRECTED].astype(object).fillna("").to_numpy() != ""
+            same &= ~said[use]
         self.labels, self.rows = labels[same], rows[same]
 
     def codes(self, moved: Moved, alone: str = "") -> NDArray[np.uint8]:

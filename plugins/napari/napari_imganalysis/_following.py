@@ -73,6 +73,7 @@ class Following:
         self.problem = ""
         session.opened_changed.connect(self._opened)
         session.field_changed.connect(self._show)
+        session.gates_changed.connect(self._other_gates)
         self._opened(session.opened)
 
     # What is edited
@@ -173,9 +174,19 @@ class Following:
         self._field = _Field(field, begun, field.cells)
         for lost in core.replay(field.name).lost:
             self.session.tell("warning", f"An edit no longer fits {field.name}: {lost.message}")
-        if core.edits(field.name) or core.pending(field.name):
+        if self._edited():
             self._follow()
         return ""
+
+    def _edited(self) -> bool:
+        """Whether the field's table is another than the run's."""
+        core = self._core
+        return core is not None and bool(core.edits(self.name) or core.pending(self.name))
+
+    def _other_gates(self, _gates: Any) -> None:
+        """Let the table follow gates that were moved; without edits that is who moved them."""
+        if self._field is not None and (self._edited() or self._measuring is not None):
+            self._follow()
 
     # What was done
 
@@ -232,13 +243,12 @@ class Following:
         replay, field, session = self.replay, self._field, self.session
         if replay is None or field is None or session.field is None:
             return
-        gates = session.opened.gates if session.opened is not None else ()
         self._edition, self._put_off = self._edition + 1, False
         if self._measuring is not None:
-            table = self._measuring.update(replay, gates, hurry=True)
+            table = self._measuring.update(replay, session.gates, hurry=True)
             self._put_off = self._measuring.behind
         else:
-            table = regive_classes(field.found, replay)
+            table = regive_classes(session.recalled(field.found), replay)
         if _same(replay.labels, session.field.labels):
             session.set_cells(table)
         else:
@@ -256,10 +266,9 @@ class Following:
 
     def finish_job(self) -> tuple[int, Callable[[], pd.DataFrame]] | None:
         """Give what makes up for it, for a thread, with its number; None for nothing to do."""
-        measuring, replay, opened = self._measuring, self.replay, self.session.opened
-        if measuring is None or replay is None or opened is None or not self._put_off:
+        measuring, replay, gates = self._measuring, self.replay, self.session.gates
+        if measuring is None or replay is None or not self._put_off:
             return None
-        gates = opened.gates
         return self._edition, lambda: measuring.finish(replay, gates)
 
     def adopt_table(self, edition: int, table: pd.DataFrame) -> None:

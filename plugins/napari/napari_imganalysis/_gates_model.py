@@ -14,7 +14,7 @@ from imganalysis.classify.gates_file import change_gate, write_gates
 from imganalysis.errors import GatesError, ImganalysisError
 from imganalysis.gate_changes import set_by_hand
 from imganalysis.gate_review import rated_gates, review_gates, shown_values
-from imganalysis.held import held_results
+from imganalysis.held import held_results, recalled_cells
 from imganalysis.moving import move_gates
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.summary import fraction_names
@@ -172,6 +172,10 @@ class GatesModel:
     def by_hand(self) -> list[int]:
         """Gates that are not as in the run, saved or not."""
         return [i for i, gate in enumerate(self.gates) if gate.value != self.run[i].value]
+
+    def recalled(self, field: str, cells: pd.DataFrame) -> pd.DataFrame:
+        """Give a field's table, as the results have it, the calls and classes of the gates."""
+        return recalled_cells(self.now.held, field, cells)
 
     # Saving
 

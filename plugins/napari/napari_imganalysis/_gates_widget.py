@@ -34,7 +34,6 @@ from napari_imganalysis._gates_model import GatesModel
 
 if TYPE_CHECKING:
     from imganalysis.classify.gates import Gate
-    from imganalysis.moving import Moved
     from napari_imganalysis._gates_model import Number
     from napari_imganalysis._session import Session
 
@@ -60,7 +59,7 @@ class GatesWidget(QWidget):
         self._timer.timeout.connect(self._follow)
         session = self._session
         session.opened_changed.connect(self._opened)
-        session.field_changed.connect(self._field)
+        session.field_changed.connect(self._show)
         session.cells_changed.connect(self._cells)
         session.labels_changed.connect(self._cells)
         self._opened(session.opened)
@@ -142,8 +141,7 @@ class GatesWidget(QWidget):
                 self.gate.addItem(model.title(i), i)
         self.gate.blockSignals(False)
         self._at = 0 if model is not None and model.gates else -1
-        # A field that was shown before this widget was made may be of moved gates already.
-        self._show(self._session.field, *(() if model is None else (model.before, model.now)))
+        self._show(self._session.field)
         if model is not None and model.note:
             self._session.tell("warning", model.note)
 
@@ -156,13 +154,12 @@ class GatesWidget(QWidget):
             models[key] = GatesModel(folder)
         return models[key]
 
-    def _field(self, field: Any) -> None:
-        """Follow to another field, whose table is that of the run."""
-        self._show(field, *(() if self.model is None else (self.model.before,)))
-
-    def _show(self, field: Any, *states: Moved) -> None:
+    def _show(self, field: Any) -> None:
+        """Follow to another field."""
         model = self.model
-        self._link(*states)
+        self._link()
+        if model is not None and model.by_hand and self._session.gates != model.gates:
+            self._settle()
         if model is not None and field is not None:
             where = field.where
             place = (where.panel, where.batch, where.acquisition)
@@ -170,8 +167,6 @@ class GatesWidget(QWidget):
             if gate is None or not gate.fits(place[0], gate.column, *place[1:]):
                 found = model.gate_for(*place)
                 self._at = self._at if found is None else found
-            if model.by_hand and self.calls is not None:
-                self._settle()
         self.gate.blockSignals(True)
         self.gate.setCurrentIndex(self._at)
         self.gate.blockSignals(False)
@@ -180,17 +175,19 @@ class GatesWidget(QWidget):
     def _cells(self, _changed: Any) -> None:
         """Take what another widget changed of the cells."""
         if not self._own and self.model is not None:
-            self._link(self.model.now)
+            self._link()
             if self.alone.isChecked():
                 self._draw()
 
-    def _link(self, *states: Moved) -> None:
-        """Find which objects of the field follow the gates: those of the classes of a state."""
+    def _link(self) -> None:
+        """Find which objects of the field follow the gates: those of a class that these give."""
         field, model = self._session.field, self.model
         self.calls = None
         if field is None or model is None or field.cells is None or field.panel is None:
             return
         size = 1 if field.labels is None else int(field.labels.max(initial=0)) + 1
+        # A table may be of the run, or of gates that were moved before this widget was made.
+        states = (model.before, model.now)
         self.calls = FieldCalls(
             states, field.name, field.panel.name, field.cells, self._session.legend, size
         )
@@ -276,11 +273,16 @@ class GatesWidget(QWidget):
 
     def _settle(self) -> None:
         """Give the field's table the classes of the gates: all widgets follow."""
-        if self.model is None or self.calls is None:
+        if self.model is None:
             return
+        session, before = self._session, self._session.cells
         self._own = True
         try:
-            self._session.set_cells(self.calls.table(self.model.now))
+            session.set_gates(self.model.gates, self.model.recalled)
+            if session.cells is not before:  # who keeps corrections did it
+                self._link()
+            elif self.calls is not None:
+                session.set_cells(self.calls.table(self.model.now))
         finally:
             self._own = False
         if self.alone.isChecked():

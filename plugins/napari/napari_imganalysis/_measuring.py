@@ -58,6 +58,7 @@ class Measuring:
     opened: Opened
     traces: dict[str, NDArray[np.float64]]
     _table: pd.DataFrame | None = field(default=None, repr=False)
+    _gates: tuple[Gate, ...] = field(default=(), repr=False)  # that the table was judged by
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
@@ -78,7 +79,9 @@ class Measuring:
             As in `imganalysis.remeasuring.LiveField.update`.
         """
         with self._lock:
-            if self._table is not None and np.array_equal(replay.labels, self.live.labels):
+            same = self._table is not None and tuple(gates) == self._gates
+            if same and np.array_equal(replay.labels, self.live.labels):
+                assert self._table is not None  # noqa: S101  as told above
                 # Classes alone: no pixel and no rule is needed.
                 self._table = regive_classes(self._table, replay)
                 return self._table
@@ -95,7 +98,7 @@ class Measuring:
             return table
 
     def _judge(self, replay: Replay, gates: Sequence[Gate]) -> pd.DataFrame:
-        now = self.live.now
+        now, self._gates = self.live.now, tuple(gates)
         self._table = table = judge_field(
             self.where, mark_objects(now.objects, replay), self.opened.panels[self.where.panel],
             gates, self.opened.settings, grid=now.grid, signs=now.signs, space=now.space,

@@ -21,6 +21,7 @@ signal              carries                 when
 ``opened_changed``  `Opened` or None        a study or a folder of results was opened or closed
 ``field_changed``   `OpenField` or None     another field is shown; its layers are there already
 ``cells_changed``   table of cells          calls or classes of the field are others (`set_cells`)
+``gates_changed``   gates                   cells are called by others (`set_gates`)
 ``codes_changed``   code of each label      outlines shall be drawn by these codes (`preview`)
 ``labels_changed``  label image             nuclei were edited (`set_labels`)
 ``selected``        label, 0 for none       a cell was chosen, in a table, a gallery or the view
@@ -52,12 +53,16 @@ from napari_imganalysis._fields import OpenField, load_field
 from napari_imganalysis._results import Opened, open_any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from imganalysis.classify.gates import Gate
+
+    Recall = Callable[[str, pd.DataFrame], pd.DataFrame]
 
 __all__ = ["OpenField", "Opened", "Session", "Shown"]
 
@@ -76,6 +81,7 @@ class Session:
     opened_changed = Signal(object)
     field_changed = Signal(object)
     cells_changed = Signal(object)
+    gates_changed = Signal(object)
     codes_changed = Signal(object)
     labels_changed = Signal(object)
     selected = Signal(int)
@@ -92,6 +98,7 @@ class Session:
         self.order: tuple[str, ...] = ()
         """Fields that next and previous go through: those that the list shows."""
         self._shown = Shown()
+        self._moved: tuple[tuple[Gate, ...], Recall] | None = None
 
     # What is opened
 
@@ -107,7 +114,7 @@ class Session:
 
     def set_opened(self, opened: Opened) -> Opened:
         """Take something opened; its notes become messages."""
-        self.opened = opened
+        self.opened, self._moved = opened, None
         self.order = opened.names
         self.close_field()
         self.opened_changed.emit(opened)
@@ -141,13 +148,15 @@ class Session:
         return self.set_field(load_field(self.opened, name))
 
     def set_field(self, found: OpenField) -> OpenField:
-        """Show a field; what does not fit it is told as messages.
+        """Show a field, its cells by the gates as they are; what does not fit is told as messages.
 
         Raises
         ------
         ImganalysisError
             Its pixels cannot be read; no field is shown then.
         """
+        if self._moved is not None and found.cells is not None:
+            found = replace(found, cells=self._moved[1](found.name, found.cells))
         self.field = found
         self._shown = replace(self._shown, label=0)
         try:
@@ -202,6 +211,36 @@ class Session:
     def cells(self) -> pd.DataFrame | None:
         """Table of the field's objects as it is now."""
         return self.field.cells if self.field is not None else None
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Gates that the cells are called by: those of the run, or others that were moved since."""
+        if self._moved is not None:
+            return self._moved[0]
+        return self.opened.gates if self.opened is not None else ()
+
+    def set_gates(self, gates: Sequence[Gate], recall: Recall) -> None:
+        """Say by which gates cells are called from now on; the field's table is another's to set.
+
+        Parameters
+        ----------
+        gates
+            All of the study.
+        recall
+            Gives a field's table, as the results have it, the calls and classes of these gates.
+        """
+        before = self.gates
+        run = self.opened.gates if self.opened is not None else ()
+        same = [gate.value for gate in gates] == [gate.value for gate in run]
+        self._moved = None if same else (tuple(gates), recall)
+        if self.gates != before:
+            self.gates_changed.emit(self.gates)
+
+    def recalled(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """Give the field's table, as the results have it, the calls of the gates as they are."""
+        if self._moved is None or self.field is None:
+            return cells
+        return self._moved[1](self.field.name, cells)
 
     def set_cells(self, cells: pd.DataFrame) -> None:
         """Take other calls and classes of the field's objects; the view is drawn anew.

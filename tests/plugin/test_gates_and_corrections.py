@@ -1,0 +1,115 @@
+"""Gates that are moved and cells that are corrected in one field: neither takes the other back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from imganalysis import tables as t
+from imganalysis.opening import open_study
+from imganalysis.pipeline import run_study
+from imganalysis.results import CALIBRATION, cells_path
+from imganalysis.run_file import read_run, run_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("screen")
+SLOW = 240_000  # ms, for measuring on a busy machine
+
+
+def classes(session: Any) -> pd.Series[str]:
+    return session.cells.set_index(t.LABEL)[t.PHENOTYPE].astype(str)
+
+
+def test_a_correction_keeps_the_gates_that_were_moved(
+    viewer: Any, session: Any, add: Callable[[str], Any], study: tuple[Path, Path], tmp_path: Path,
+    qtbot: Any, messages: list[tuple[str, str]],
+) -> None:  # fmt: skip
+    from qtpy.QtCore import Qt
+
+    root, out = study
+    gates, corrections, cells = add("Gates"), add("Corrections"), add("Cells")
+    session.open(out)
+    name = next(n for n in session.order if "week1" in n and "apoptosis" in n)
+    session.open_field(name)
+    run = classes(session)
+
+    def click(widget: Any) -> None:
+        qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+    def move(value: float) -> float:
+        gates.value.setFocus()
+        gates.value.lineEdit().selectAll()
+        qtbot.keyClicks(gates.value.lineEdit(), f"{value:.3f}")
+        qtbot.keyClick(gates.value, Qt.Key.Key_Return)
+        return float(gates.model.gates[at].value)
+
+    at = next(i for i, gate in enumerate(gates.model.gates) if gate.marker == "casp3")
+    gates.gate.setCurrentIndex(at)
+    counted = session.cells[session.cells[t.EVALUABLE] & session.cells[t.AREA].between(30, 400)]
+    dying = counted[counted["casp3_call"] == t.POSITIVE]
+    value = move(float(dying[gates.model.gates[at].column].median()))
+    moved = classes(session)
+    followed = run.index[run != moved]
+    assert len(followed) > 1
+
+    # The reason names the gate that the call was made with.
+    session.select(int(followed[0]))
+    assert f"gate {value:.3g}" in cells.card.text()
+
+    # A class: of this cell alone, also where it is the class that the run had given.
+    qtbot.keyClicks(corrections.user, "anna")
+    one, other = int(followed[0]), int(followed[1])
+    click(corrections.classes[run[one]])
+    assert classes(session)[one] == run[one]
+    assert classes(session).drop(one).equals(moved.drop(one)), "the others keep the moved gate"
+
+    # A nucleus: its field is measured, and judged by the gates that were moved.
+    session.select(other)
+    click(corrections.delete)
+    qtbot.waitUntil(lambda: corrections._worker is None and not corrections._editor.behind,
+                    timeout=SLOW)  # fmt: skip
+    left = moved.index.drop([one, other])
+    assert classes(session)[left].equals(moved[left])
+    assert other not in classes(session).index
+
+    # The gate goes on, and back: the corrections hold.
+    value = move(1.2 * value)
+    again = classes(session)
+    assert again[one] == run[one]
+    assert not again[left].equals(moved[left])
+    click(gates.undo)
+    assert classes(session)[left].equals(moved[left])
+    click(gates.redo)
+    assert classes(session).equals(again)
+
+    # Also in another field and back, with nobody there to move gates.
+    viewer.window.remove_dock_widget(gates.parent())
+    session.open_field(next(n for n in session.order if "week0" in n))
+    assert "casp3_call" in session.cells
+    session.open_field(name)
+    qtbot.waitUntil(lambda: corrections._worker is None and not corrections._editor.behind,
+                    timeout=SLOW)  # fmt: skip
+    pd.testing.assert_series_equal(classes(session), again)
+
+    # What is seen is what the batch makes of both.
+    gates = add("Gates")
+    assert gates.model.gates[at].value == value
+    gates.user.setText("anna")
+    qtbot.keyClicks(gates.reason, "haze")
+    click(gates.save)
+    assert [text for kind, text in messages if kind == "error"] == []
+    batch = tmp_path / "batch"
+    run_study(
+        open_study(root), batch, run_settings(out, read_run(out)), workers=1,
+        corrections_file=root, gates_file=gates.model.target,
+        calibration_file=out / CALIBRATION,
+    )  # fmt: skip
+    written = pd.read_parquet(cells_path(batch, name)).set_index(t.LABEL)
+    mine = session.cells.set_index(t.LABEL)
+    for column in (t.PHENOTYPE, t.EVALUABLE, "casp3_call", "MelanA_call", t.CORRECTED):
+        assert mine[column].astype(str).equals(written[column].astype(str)), column
