@@ -113,3 +113,55 @@ def test_a_correction_keeps_the_gates_that_were_moved(
     mine = session.cells.set_index(t.LABEL)
     for column in (t.PHENOTYPE, t.EVALUABLE, "casp3_call", "MelanA_call", t.CORRECTED):
         assert mine[column].astype(str).equals(written[column].astype(str)), column
+
+
+def test_the_export_tells_of_gates_not_saved_and_of_files_that_a_run_was_given(
+    session: Any, add: Callable[[str], Any], study: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import json
+    import shlex
+    import shutil
+
+    _, out = study
+    export, gates = add("Export"), add("Gates")
+    session.open(out)
+    session.open_field(session.order[0])
+    at = next(i for i, gate in enumerate(gates.model.gates) if gate.marker == "casp3")
+    gates.gate.setCurrentIndex(at)
+    assert "nothing was changed since" in export.which.text()
+    gates.value.setValue(9.0)
+    assert "not saved" in export.which.text()
+    assert export.work_in.isHidden(), "a run cannot have them yet"
+    gates.undo.click()
+    assert "nothing was changed since" in export.which.text()
+    gates.value.setValue(9.0)
+    gates.reason.setText("haze")
+    gates.save.click()
+    export._refresh()
+    assert "saved by hand" in export.which.text()
+    assert "not saved" not in export.which.text()
+
+    # A run with a calibration keeps it; files that the results do not hold are asked for.
+    copy = shutil.copytree(out, tmp_path / "given")
+    record = json.loads((copy / "run.json").read_text())
+    record["calibration_file"], record["classifier"] = "a hash", {"name": "mine"}
+    record["panels"]["apoptosis"]["title"] = "another panel"
+    (copy / "run.json").write_text(json.dumps(record))
+    session.open(copy)
+    export._refresh()
+    command = export.which.text().partition("so does: ")[2]
+    words = shlex.split(command.partition(" (")[0])
+    wanted = {
+        "--gates": str(copy / "gates_by_hand.json"), "--panel": "PANEL_FILE",
+        "--calibration": str(copy / "calibration.json"), "--classifier": "CLASSIFIER_FILE",
+    }  # fmt: skip
+    assert {option: words[words.index(option) + 1] for option in wanted} == wanted
+    assert "name them again" in command
+    analyse = add("Analyse")
+    export.work_in.click()
+    assert analyse.files.edits["calibration"].text() == str(copy / "calibration.json")
+
+    # The results go away: it is said where the table would be, and the viewer lives on.
+    shutil.rmtree(copy)
+    export._refresh()
+    assert "holds no results" in export.which.text()

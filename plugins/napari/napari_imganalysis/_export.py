@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,17 @@ from imganalysis import results as r
 from imganalysis import tables as t
 from imganalysis.classify.gates_file import read_gates
 from imganalysis.errors import ImganalysisError, OutputError, StudyError, TableError
-from imganalysis.run_file import RUN
+from imganalysis.panel import builtin_panels, load_panel
+from imganalysis.run_file import RUN, read_run
 from imganalysis.words import plural
 from napari_imganalysis._gates_model import BY_HAND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from imganalysis.classify.gates import Gate
+    from imganalysis.panel import Panel
     from napari_imganalysis._editing import Editor
     from napari_imganalysis._results import Opened
     from napari_imganalysis._session import Session
@@ -69,12 +74,16 @@ class NotInIt:
         Whether gates were saved by hand.
     files
         Option of the command line -> file: with these a run has all of it. Without gates saved by
-        hand those of the run are kept, as they were looked at.
+        hand those of the run are kept, as they were looked at; so is a calibration that it was
+        given.
+    unsaved
+        Whether gates were moved and not saved, which no run can have.
     """
 
     corrections: int
     gates: bool
     files: dict[str, Path]
+    unsaved: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.corrections or self.gates)
@@ -86,20 +95,24 @@ def not_in_it(opened: Opened, editor: Editor) -> NotInIt:
     if folder is None:
         return NotInIt(0, False, {})
     by_hand = folder / BY_HAND
-    gates = by_hand.is_file() and _others(by_hand, opened)
+    saved = _values(opened.gates)
+    if by_hand.is_file():
+        try:
+            saved = _values(read_gates(by_hand))
+        except ImganalysisError:
+            saved = []  # the Gates widget says what is wrong with it
+    gates = saved != _values(opened.gates)
     files = {"gates": by_hand if gates else folder / r.GATES}
     if core is not None and core.n_corrections():
         files["corrections"] = core.log.path
-    return NotInIt(0 if core is None else len(core.pending()), gates, files)
+    if read_run(folder).get("calibration_file"):
+        files["calibration"] = folder / r.CALIBRATION
+    unsaved = bool(saved) and _values(editor.session.gates) not in (saved, _values(opened.gates))
+    return NotInIt(0 if core is None else len(core.pending()), gates, files, unsaved)
 
 
-def _others(path: Path, opened: Opened) -> bool:
-    """Whether a gates file has other values than the run."""
-    try:
-        saved = read_gates(path)
-    except ImganalysisError:
-        return True  # the Gates widget says what is wrong with it
-    return [one.value for one in saved] != [one.value for one in opened.gates]
+def _values(gates: Sequence[Gate]) -> list[float | None]:
+    return [gate.value for gate in gates]
 
 
 def origin_text(opened: Opened, missing: NotInIt) -> str:
@@ -112,8 +125,14 @@ def origin_text(opened: Opened, missing: NotInIt) -> str:
     """
     if opened.folder is None:
         raise StudyError(f"{opened.root}: not analysed yet, so that there is no table to save")
+    unsaved = " Gates that are moved and not saved are not in it: save them in Gates."
+    unsaved = unsaved if missing.unsaved else ""
     if not missing:
-        return "As the batch wrote it; nothing was changed since."
+        return (
+            f"As the batch wrote it.{unsaved}"
+            if unsaved
+            else ("As the batch wrote it; nothing was changed since.")
+        )
     n = missing.corrections
     parts = [plural(n, "correction")] if n else []
     parts += [f"gates saved by hand ({BY_HAND})"] if missing.gates else []
@@ -121,10 +140,28 @@ def origin_text(opened: Opened, missing: NotInIt) -> str:
     words += ["--settings", str(opened.folder / RUN)]
     for name, path in missing.files.items():
         words += [f"--{name}", str(path)]
+    own = _own_files(opened)
     return (
-        f"As the batch wrote it. Not in it: {' and '.join(parts)}. 'Work them in' runs the study "
-        f"again; so does: {shlex.join(words)}"
+        f"As the batch wrote it. Not in it: {' and '.join(parts)}.{unsaved} 'Work them in' runs "
+        f"the study again; so does: {shlex.join([*words, *own])}"
+        + (" (the run had files of your own: name them again)" if own else "")
     )
+
+
+def _own_files(opened: Opened) -> list[str]:
+    """Options for files that a run was given and its results do not hold."""
+    assert opened.folder is not None  # noqa: S101  by the caller
+    words = []
+    if any(panel not in _builtin() for panel in opened.panels.values()):
+        words += ["--panel", "PANEL_FILE"]
+    if r.made_with_classifier(opened.folder):
+        words += ["--classifier", "CLASSIFIER_FILE"]
+    return words
+
+
+@cache
+def _builtin() -> tuple[Panel, ...]:
+    return tuple(load_panel(name) for name in builtin_panels())
 
 
 def legend_lines(session: Session) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from imganalysis import tables as t
-from imganalysis.errors import OutputError
+from imganalysis.errors import ImganalysisError, OutputError
 from imganalysis.report.overlays import NOT_EVALUABLE
 from napari_imganalysis._attach import ANALYSE, PLUGIN, session_of, told
 from napari_imganalysis._editing import editor_of
@@ -59,6 +59,7 @@ class ExportWidget(QWidget):
         session = self._session
         session.opened_changed.connect(self._refresh)
         session.field_changed.connect(self._refresh)
+        session.gates_changed.connect(self._refresh)
         self._editor.changed.connect(self._refresh)
         self._refresh()
 
@@ -69,8 +70,11 @@ class ExportWidget(QWidget):
         self.picture.setEnabled(bool(self._viewer.layers))
         text, missing = "Open a folder of results in the Study widget.", False
         if opened is not None and analysed:
-            found = not_in_it(opened, self._editor)
-            text, missing = origin_text(opened, found), bool(found)
+            try:
+                found = not_in_it(opened, self._editor)
+                text, missing = origin_text(opened, found), bool(found)
+            except ImganalysisError as error:  # the results may have gone since
+                text = error.message
         self.which.setText(text)
         self.work_in.setVisible(missing)
 
