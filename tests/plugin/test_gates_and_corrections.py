@@ -165,3 +165,71 @@ def test_the_export_tells_of_gates_not_saved_and_of_files_that_a_run_was_given(
     shutil.rmtree(copy)
     export._refresh()
     assert "holds no results" in export.which.text()
+
+
+def test_gates_that_were_moved_survive_a_crash(
+    viewer: Any, session: Any, add: Callable[[str], Any], study: tuple[Path, Path], qtbot: Any,
+    messages: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from napari_imganalysis import _gates_widget
+    from qtpy.QtCore import Qt
+
+    _, out = study
+
+    def started_anew() -> Any:
+        """The widget, as after napari was killed: what was in memory is gone."""
+        for dock in [d for d in viewer.window.dock_widgets if "Gates" in d]:
+            viewer.window.remove_dock_widget(viewer.window._wrapped_dock_widgets[dock])
+        _gates_widget._MODELS.clear()
+        session.open(out)
+        session.open_field(name)
+        return add("Gates")
+
+    session.open(out)
+    name = next(n for n in session.order if "week1" in n and "apoptosis" in n)
+    gates = started_anew()
+    at = next(i for i, gate in enumerate(gates.model.gates) if gate.marker == "casp3")
+    run, before = gates.model.run[at].value, classes(session)
+    gates.gate.setCurrentIndex(at)
+    gates.plot.setFocus()
+    for _ in range(26):
+        qtbot.keyClick(gates.plot, Qt.Key.Key_Right, Qt.KeyboardModifier.ShiftModifier)
+    value, moved = gates.model.gates[at].value, classes(session)
+    assert not moved.equals(before)
+
+    gates = started_anew()
+    assert gates.model.gates[at].value == value
+    assert gates.save.isEnabled(), "it is still to be saved"
+    assert classes(session).equals(moved)
+    assert messages[-1][0] == "warning"
+    assert "not saved" in messages[-1][1]
+    gates.undo.click()
+    assert gates.model.gates[at].value == run
+    assert classes(session).equals(before)
+    told = len(messages)
+    gates = started_anew()
+    assert gates.model.gates[at].value == run, "what was taken back stays so"
+    assert len(messages) == told
+
+    # What is saved is no draft; nor is what was moved on an earlier run, or what is damaged.
+    gates.gate.setCurrentIndex(at)
+    gates.value.setValue(2 * run)
+    (draft,) = out.glob(".gates_moved_*")
+    kept = draft.read_bytes()
+    gates.reason.setText("haze")
+    gates.save.click()
+    assert not draft.exists()
+    (out / "gates_by_hand.json").unlink()
+    for content in (kept.replace(b'"run": "', b'"run": "0'), b"{"):
+        draft.write_bytes(content)
+        assert started_anew().model.gates[at].value == run
+
+    # A folder that cannot be written: the gate is moved all the same.
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("imganalysis.tables.tempfile.mkstemp", refuse)
+    gates = started_anew()
+    gates.gate.setCurrentIndex(at)
+    gates.value.setValue(3 * run)
+    assert gates.model.gates[at].value == pytest.approx(3 * run, rel=1e-2)

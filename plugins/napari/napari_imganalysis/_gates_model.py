@@ -18,6 +18,7 @@ from imganalysis.held import held_results, recalled_cells
 from imganalysis.moving import move_gates
 from imganalysis.panel import markers_needed
 from imganalysis.quantify.summary import fraction_names
+from napari_imganalysis._gates_draft import keep_draft, take_draft
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ class GatesModel:
         self.run = found.review.gates
         """Of the run: what the tables in the folder rest on."""
         self.note = ""
-        """What is wrong with the gates that were set by hand before; they are left out then."""
+        """What to know of gates that were set or moved by hand before."""
         self.saved = self.run
         """As they were last saved."""
         if self.target.is_file():
@@ -86,11 +87,16 @@ class GatesModel:
                 self.saved = review_gates(folder, self.target).gates
             except ImganalysisError as error:
                 self.note = f"{error.message}. The gates of the run are shown"
-        self.gates = self.saved
+        self.gates, since = take_draft(folder, self.saved)
         """As they are."""
+        if since:
+            self.note += "\n" * bool(self.note) + (
+                f"Gates that were moved and not saved ({since[:16].replace('T', ' ')} UTC) are "
+                "moved again; save them in Gates, or take them back with Undo"
+            )
         self.before = move_gates(self.held, self.run)
         self.now = self.before
-        self._undo: list[tuple[Gate, ...]] = []
+        self._undo: list[tuple[Gate, ...]] = [self.saved] if since else []
         self._redo: list[tuple[Gate, ...]] = []
         self._values = {
             _key(one.gate): (np.sort(one.samples), np.sort(one.controls), np.sort(one.reference))
@@ -129,7 +135,11 @@ class GatesModel:
             return False
         self._undo.append(before)
         self._redo.clear()
+        self._keep_draft()
         return True
+
+    def _keep_draft(self) -> None:
+        keep_draft(self.folder, self.gates, self.moved)
 
     def reset(self, i: int) -> bool:
         """Put a gate back to what is saved, as a step; gives whether it was another."""
@@ -152,12 +162,14 @@ class GatesModel:
         if self._undo:
             self._redo.append(self.gates)
             self._set(self._undo.pop())
+            self._keep_draft()
 
     def redo(self) -> None:
         """Make the last undone step again."""
         if self._redo:
             self._undo.append(self.gates)
             self._set(self._redo.pop())
+            self._keep_draft()
 
     def _set(self, gates: tuple[Gate, ...]) -> None:
         self.gates = gates
@@ -212,6 +224,7 @@ class GatesModel:
         self._undo.clear()
         self._redo.clear()
         self._set(gates)
+        self._keep_draft()
         return self.target
 
     # What is shown
