@@ -14,7 +14,7 @@ import napari_imganalysis
 import numpy as np
 import pytest
 import tifffile
-from napari_imganalysis._reader import get_reader, read_layers
+from napari_imganalysis._reader import get_reader, read_layers, read_results
 
 from imganalysis.errors import ImganalysisError, NotAFieldError, UnreadableImageError
 from imganalysis.io import list_series
@@ -66,7 +66,9 @@ def test_the_manifest_names_functions_that_exist(manifest: Any) -> None:
         assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_every_import_of_the_manifest_holds(manifest: Any, screen: None) -> None:
+def test_every_import_of_the_manifest_holds(
+    manifest: Any, screen: None, napari_loaded: None
+) -> None:
     manifest.validate_imports()
 
 
@@ -100,6 +102,26 @@ def test_other_files_are_left_to_other_plugins() -> None:
     assert get_reader(["field.lif", "photo.jpg"]) is None
     assert get_reader([]) is None
     assert get_reader(["a.lif", "b.czi"]) is read_layers
+
+
+def test_a_folder_of_images_is_a_study_and_others_are_not(
+    tmp_path: Path, sample_data: Path, stack_file: Path
+) -> None:
+    assert get_reader(str(sample_data)) is read_results
+    assert get_reader([str(sample_data), str(sample_data)]) is None
+    study = tmp_path / "study"
+    (study / "notes").mkdir(parents=True)
+    (study / "notes" / "photo.jpg").touch()
+    assert get_reader(str(study)) is None
+    assert get_reader(str(study / "notes")) is None
+    (study / "week0").mkdir()
+    (study / "week0" / "A apoptosis.TIF").symlink_to(stack_file)
+    assert get_reader(str(study)) is read_results
+    assert get_reader(str(study / "week0")) is read_results
+    (tmp_path / "field.ome.zarr").mkdir()
+    assert get_reader(str(tmp_path / "field.ome.zarr")) is read_layers
+    layers = read_results(str(sample_data))
+    assert [keywords["name"] for _, keywords, _ in layers] == ["TO-PRO-3", "MelanA", "casp3"]
 
 
 def test_a_stack_is_split_by_channel_with_names_and_um(stack_file: Path) -> None:

@@ -180,6 +180,19 @@ def test_objects_without_a_row_are_told(copy: Path) -> None:
     assert "no row in cells/ for 2 objects of labels/" in note
 
 
+def test_files_of_a_field_that_are_gone_are_told(copy: Path) -> None:
+    opened = open_results(copy)
+    name = opened.names[0]
+    assert load_field(opened, name).notes == ()
+    (copy / "labels" / f"{name}.ome.tif").unlink()
+    (note,) = load_field(opened, name).notes
+    assert f"{copy} has no labels of it any more" in note
+    (copy / "cells" / f"{name}.parquet").unlink()
+    (note,) = load_field(opened, name).notes
+    assert "no cells and no labels" in note
+    assert "run the analysis again" in note
+
+
 @pytest.mark.parametrize("fault", ["column", "bytes", "twice"])
 def test_a_table_of_cells_that_is_wrong_is_told_and_the_picture_shown(
     copy: Path, fault: str

@@ -458,6 +458,15 @@ def test_files_dropped_on_the_viewer_and_the_sample_study(
     assert session.field.name == session.opened.names[0]
     assert any("Study" in name for name in viewer.window.dock_widgets)
 
+    # So does a folder of images, which says what to do with it.
+    viewer.open(images, plugin="imganalysis")
+    study = viewer.window._wrapped_dock_widgets["Study (imganalysis)"].widget()
+    assert session.opened.root == images
+    assert not session.opened.analysed
+    assert session.field.name == session.opened.names[0]
+    session.open(images)
+    assert "Plugins, imganalysis, Analyse" in study.details.toPlainText()
+
     # Of a file with several series those are opened that are chosen in a dialog.
     data = np.random.default_rng(1).integers(0, 99, (1, 1, 64, 64)).astype(np.uint8)
     many = tmp_path / "many.ome.tif"

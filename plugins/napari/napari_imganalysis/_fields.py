@@ -138,9 +138,10 @@ def load_field(opened: Opened, name: str) -> OpenField:
         found = _fitting(opened.mask_file(name, mask), stack, notes)
         if found is not None:
             masks[mask] = found > 0
-    cells = None
+    cells, gone = None, []
     try:
         cells = opened.cells(name)
+        gone += ["cells"] * (cells is None)
     except ImganalysisError as error:
         notes.append(error.message)
     if labels is not None and cells is not None:
@@ -151,6 +152,12 @@ def load_field(opened: Opened, name: str) -> OpenField:
                 "classified. Run the analysis again"
             )
     row = opened.row(name)
+    gone += ["labels"] * (opened.labels_file(name) is None)
+    if gone and opened.analysed and str(row["status"]) == "analysed":
+        notes.append(
+            f"{name}: was analysed, but {opened.folder} has no {' and no '.join(gone)} of it any "
+            "more. Put the files back, or run the analysis again"
+        )
     last_plane = stack.shape[1] - 1
     first, last = (row.get(f"projection_{end}_plane") for end in ("first", "last"))
     planes = (0, last_plane)

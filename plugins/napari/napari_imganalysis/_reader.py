@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
 CELL_SUFFIX = ".parquet"
+LOOKED_AT = 200
+"""Names in a folder that are looked at, to tell whether it is a study's."""
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
@@ -32,13 +35,13 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     Returns
     -------
     callable or None
-        `read_layers`; `read_results` for a folder of results; `read_table` for a table of cells
-        of one; None to leave the file to another plugin.
+        `read_layers`; `read_results` for a folder of results, or of a study's images;
+        `read_table` for a table of cells of results; None to leave the file to another plugin.
     """
     from imganalysis.results import is_results
 
     paths = _paths(path)
-    if len(paths) == 1 and paths[0].is_dir() and is_results(paths[0]):
+    if len(paths) == 1 and paths[0].is_dir() and (is_results(paths[0]) or _is_study(paths[0])):
         return read_results
     if paths and all(str(one).lower().endswith(IMAGE_SUFFIXES) for one in paths):
         return read_layers
@@ -80,7 +83,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def read_results(path: str | Sequence[str]) -> list[LayerData]:
-    """Open a folder of results: in the Study widget where there is a viewer.
+    """Open a folder of results, or of a study: in the Study widget where there is a viewer.
 
     Returns
     -------
@@ -90,13 +93,13 @@ def read_results(path: str | Sequence[str]) -> list[LayerData]:
     """
     from napari_imganalysis._fields import load_field
     from napari_imganalysis._layers import cell_points, scale_of, stack_layers
-    from napari_imganalysis._results import open_results
+    from napari_imganalysis._results import open_any
 
     (folder,) = _paths(path)
     viewer = _viewer()
     if viewer is not None:
         return _open_in(viewer, folder)
-    opened = open_results(folder)
+    opened = open_any(folder)
     if not opened.names:
         raise NotAFieldError(f"{folder}: its table of fields names none that was analysed")
     field = load_field(opened, opened.names[0])
@@ -136,6 +139,24 @@ def _open_in(viewer: Any, folder: Path) -> list[LayerData]:
 
 def _paths(path: str | Sequence[str]) -> list[Path]:
     return [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder has a manifest, or images in it or in a folder below: a look, no reading."""
+    from imganalysis.study import MANIFEST
+
+    if str(folder).lower().endswith(IMAGE_SUFFIXES):
+        return False  # an OME-Zarr is a folder
+    try:
+        if (folder / MANIFEST).is_file():
+            return True
+        inside = list(islice(folder.iterdir(), LOOKED_AT))
+        below = (
+            path for one in inside if one.is_dir() for path in islice(one.iterdir(), LOOKED_AT)
+        )
+        return any(str(path).lower().endswith(IMAGE_SUFFIXES) for path in chain(inside, below))
+    except OSError:
+        return False
 
 
 def _results_of(path: Path, kind: str) -> bool:

@@ -280,7 +280,7 @@ class StudyWidget(QWidget):
     def _describe(self) -> None:
         item, opened = self.tree.currentItem(), self._session.opened
         if item is None or opened is None:
-            self.details.setHtml("")
+            self.details.setHtml(_advice(opened))
             return
         self.details.setHtml(study_text(item.data(0, NAME), opened, self._reviews))
 
@@ -321,6 +321,19 @@ def _items(tree: QTreeWidget) -> list[QTreeWidgetItem]:
         parent = tree.topLevelItem(i)
         found += [parent, *(parent.child(j) for j in range(parent.childCount()))]
     return found
+
+
+def _advice(opened: Opened | None) -> str:
+    """Say what to do next, where nothing is marked in the list."""
+    if opened is None:
+        return (
+            "Open a folder of results, or a folder of images. To try things out: "
+            "<i>File, Open Sample, imganalysis</i>."
+        )
+    look = "A double click on a field opens it."
+    if opened.analysed:
+        return f"{look} What is marked is explained here."
+    return f"{look} To count its cells: <i>Plugins, imganalysis, Analyse</i>."
 
 
 def _title(opened: Opened) -> str:
