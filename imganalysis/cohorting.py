@@ -133,6 +133,7 @@ def analyse_cohort(
         notes.append(f"{plural(len(joined.without_biopsy), 'patient')} without a biopsy")
     if joined.without_clinical:
         notes.append(f"{plural(len(joined.without_clinical), 'patient')} not in the clinical table")
+    notes += joined.notes
     judged = _responses(clinical)
     groups = choose_groups(clinical, asked.by, judged)
     survival = choose_survival(

@@ -93,15 +93,18 @@ def _read_any(path: Path) -> pd.DataFrame:
     wanted = (t.FIELD, t.BIOPSY, t.LABEL, t.CELL_ID, *POSITION, t.PHENOTYPE, t.EVALUABLE)
     kept = table[[name for name in wanted if name in table]]
     # float64 to text and back keeps every digit.
-    return pd.DataFrame({name: kept[name].astype(str) for name in kept})
+    found = pd.DataFrame({name: kept[name].astype(str) for name in kept})
+    return found.set_axis(range(2, len(found) + 2))
 
 
 def _whole(table: pd.DataFrame, column: str, path: Path) -> pd.Series[int]:
     found = numbers(table, column, path)
     bad = found.isna() | (found < 1) | (found % 1 != 0)
     if bad.any():
-        row = int(np.flatnonzero(bad)[0]) + 2
-        raise TableError(f"{path}: {column}: row {row} is no whole number from 1")
+        row, text = table.index[bad][0], table.loc[bad, column].iloc[0]
+        raise TableError(
+            f"{path}: {column}: expected whole numbers from 1; found row {row}: {text!r}"
+        )
     return found.astype(np.int64)
 
 
@@ -165,16 +168,14 @@ def _clicks(path: Path, name: str | None) -> pd.DataFrame:
     one[t.LABEL] = 0
     if t.LABEL in table:
         told = table[t.LABEL] != ""
-        one.loc[told, t.LABEL] = _whole(
-            table[told].reset_index(drop=True), t.LABEL, path
-        ).to_numpy()
+        one.loc[told, t.LABEL] = _whole(table[told], t.LABEL, path)
     for column in (t.FIELD, t.CLASS, t.READER):
         if (one[column] == "").any():
-            row = int(np.flatnonzero(one[column] == "")[0]) + 2
+            row = one.index[one[column] == ""][0]
             raise TableError(f"{path}: {column}: empty in row {row}; every row needs one")
     nowhere = (one[t.LABEL] == 0) & one[list(CLICK)].isna().any(axis=1)
     if nowhere.any():
-        row = int(np.flatnonzero(nowhere)[0]) + 2
+        row = one.index[nowhere][0]
         raise TableError(f"{path}: row {row} has neither a position nor a label")
     return one
 

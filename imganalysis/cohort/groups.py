@@ -10,6 +10,8 @@ import numpy as np
 from imganalysis import tables_cohort as c
 from imganalysis.cohort.compare import Comparison, many_samples, rank_trend, two_samples
 from imganalysis.cohort.patients import SCALED
+from imganalysis.cohort.separators import is_with_comma, point_for
+from imganalysis.cohort.sheet import alike_key
 from imganalysis.cohort.weeks import effect_columns
 from imganalysis.errors import SettingsError
 from imganalysis.tables_cohort import RESPONSES
@@ -71,28 +73,80 @@ def grouping(clinical: Clinical, column: str) -> Grouping:
     ------
     SettingsError
         The table has no such column.
+    TableError
+        A group is spelt in two ways, or something else stands among numbers.
     """
     if column not in clinical.columns:
         raise SettingsError(
             f"--by {column}: {clinical.sheet.path} has no such column; "
             f"it has {', '.join(clinical.columns) or 'none but its keys'}"
         )
+    check_column(clinical, column)
     of, differing = clinical.of_patient(column)
     if differing:
         return Grouping(column, {}, {}, varies=True)
     return as_groups(column, of)
 
 
+def check_column(clinical: Clinical, column: str) -> None:
+    """Check the texts of a column that makes groups.
+
+    Raises
+    ------
+    TableError
+        A group is spelt in two ways, a number has a decimal comma, or `MANY` numbers stand there
+        and something that is none.
+    """
+    texts = [(row.number, row.values[column].strip()) for row in clinical.rows]
+    told = [(at, text) for at, text in texts if not is_unknown(text)]
+    numbers = {v for _, text in told if not np.isnan(v := number_of(text))}
+    for at, text in told:
+        if is_with_comma(text) and all(
+            is_with_comma(other) or not np.isnan(number_of(other)) for _, other in told
+        ):
+            said = f"expected a number or a group, found {text!r}; {point_for(text)}"
+            raise clinical.sheet.error(at, column, said)
+        if len(numbers) >= MANY and np.isnan(number_of(text)):
+            raise clinical.sheet.error(
+                at, column, f"{text!r}, but the column holds {len(numbers)} different numbers; "
+                "write the number alone, or leave the cell empty where it is not known",
+            )  # fmt: skip
+    first: dict[str, tuple[int, str]] = {}
+    for at, text in told:
+        before, other = first.setdefault(alike_key(text), (at, text))
+        if other != text and np.isnan(number_of(text)):
+            raise clinical.sheet.error(
+                at, column, f"{text!r}, but {other!r} in row {before}: one group, or two? Spell "
+                "one group in one way, and two by more than case and blanks",
+            )  # fmt: skip
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a cell of the clinical table says that there is no value."""
+    return text.strip().casefold() in ("", "na", "n/a", "nan")
+
+
+def number_of(text: str) -> float:
+    """Give the number that a text is, NaN where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return float("nan")
+    return value if np.isfinite(value) else float("nan")
+
+
 def as_groups(name: str, of: Mapping[str, str]) -> Grouping:
     """Take patients' texts for groups, or for numbers where there are many different ones."""
-    told = {patient: text for patient, text in of.items() if text}
-    try:
-        numbers = {patient: float(text) for patient, text in told.items()}
-    except ValueError:
-        numbers = {}
-    if len(set(numbers.values())) < MANY or not all(map(np.isfinite, numbers.values())):
-        numbers = {}
-    return Grouping(name, dict(of), numbers)
+    of = {patient: "" if is_unknown(text) else text for patient, text in of.items()}
+    told = {patient: number_of(text) for patient, text in of.items() if text}
+    if np.isnan(list(told.values())).any():
+        return Grouping(name, of, {})
+    if len(set(told.values())) >= MANY:
+        return Grouping(name, of, told)
+    # 3 and 3.0 are one group.
+    first = {value: of[patient] for patient, value in reversed(told.items())}
+    of |= {patient: first[value] for patient, value in told.items()}
+    return Grouping(name, of, {})
 
 
 def halves(groups: Grouping) -> Grouping:

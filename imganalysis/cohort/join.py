@@ -10,7 +10,8 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.cohort.sheet import alike_key, looks_like_date
 from imganalysis.errors import TableError
-from imganalysis.tables_cohort import KEYS, LESION, PATIENT, WEEK
+from imganalysis.tables_cohort import DIAMETERS, KEYS, LESION, PATIENT, WEEK
+from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,8 @@ class Joined:
         As in ``biopsies.csv``, of all result folders; sorted by patient, week, lesion, biopsy.
     without_biopsy, without_clinical
         Patients of the one table that are not in the other.
+    notes
+        What else has no partner and is no mistake, in sentences.
     """
 
     biopsies: pd.DataFrame
@@ -149,7 +152,22 @@ def join(biopsies: pd.DataFrame, clinical: Clinical, *, allow_unmatched: bool = 
                 if lost or alone
                 else f"{'; '.join(said)}. Correct the keys, or give --allow-unmatched"
             )
-    return Joined(biopsies, alone, lost)
+    return Joined(biopsies, alone, lost, _visits_alone(biopsies, clinical))
+
+
+def _visits_alone(biopsies: pd.DataFrame, clinical: Clinical) -> tuple[str, ...]:
+    """Count visits without a biopsy, of patients with one; not every visit brings a biopsy."""
+    if WEEK not in clinical.keys:
+        return ()
+    taken = set(zip(biopsies[PATIENT], biopsies[WEEK], strict=True))
+    ours = set(biopsies[PATIENT])
+    alone = {(r.patient, r.week) for r in clinical.rows if r.patient in ours} - taken
+    if not alone:
+        return ()
+    of = plural(len({patient for patient, _ in alone}), "patient")
+    said = f"{plural(len(alone), 'visit')} of {of} without a biopsy: in no comparison of biopsies"
+    measured = any(name in clinical.columns for name in DIAMETERS)
+    return (f"{said}, but in the responses" if measured else said,)
 
 
 def _few(texts: Sequence[str]) -> str:
@@ -199,7 +217,8 @@ def _keys_without_partner(
     for _, row in biopsies.iterrows():
         if row[PATIENT] not in said_already and tuple(row[k] for k in clinical.keys) not in have:
             what = ", ".join(
-                f"{k} {row[k]:g}" if k == WEEK else f"{k} {row[k]}" for k in clinical.keys
+                f"{k} {row[k]:g}" if k == WEEK else f"{k} {row[k] or '(none)'}"
+                for k in clinical.keys
             )
             out.append(f"{row[t.BIOPSY]} ({what}; {row[SOURCE]}, row {row[ROW]})")
     if not out:
@@ -210,4 +229,6 @@ def _keys_without_partner(
             f" (its column {WEEK} is taken for the week of a visit: rename it if it means "
             "anything else)"
         )
+    if LESION in clinical.keys and (biopsies[LESION] == "").any():
+        hint += " (some biopsies name no lesion: write it into the manifest of the study)"
     return [f"biopsies without a row in {clinical.sheet.path}{hint}: {_few(out)}"]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from imganalysis import tables as t
+from imganalysis.cohort.sheet import read_lines
 from imganalysis.errors import TableError
 from imganalysis.tables_biopsies import OF_ENDPOINT
 from imganalysis.words import plural
@@ -52,24 +53,23 @@ class Readings:
 def read_text(path: Path) -> pd.DataFrame:
     """Read a CSV with every cell as text, blanks around it cut off.
 
+    Returns
+    -------
+    DataFrame
+        The index is the number of the row in the spreadsheet.
+
     Raises
     ------
     TableError
-        Not to be read, or without a row.
+        As `imganalysis.cohort.sheet.read_lines`.
     """
-    table = t.read_csv(path, dtype=str, keep_default_na=False)
-    table.columns = pd.Index([str(name).strip() for name in table.columns])
-    if len(table.columns) == 1 and ";" in table.columns[0]:
-        raise TableError(
-            f"{path}: its columns are parted by semicolons; save it with commas and decimal points"
-        )
-    if table.columns.has_duplicates:
-        twice = sorted(set(table.columns[table.columns.duplicated()]))
-        raise TableError(f"{path}: the column {', '.join(twice)} stands there more than once")
-    if table.empty:
-        raise TableError(f"{path}: has no row")
-    table = table.fillna("")
-    return pd.DataFrame({name: table[name].astype(str).str.strip() for name in table})
+    head, rows = read_lines(path)
+    at = [number for number, _ in rows]
+    return pd.DataFrame(
+        {name: [cells[i].strip() for _, cells in rows] for i, name in enumerate(head)},
+        index=at,
+        dtype=str,
+    )
 
 
 def numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series[float]:
@@ -85,8 +85,7 @@ def numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series[float]:
     found = pd.to_numeric(text.where(known), errors="coerce").astype(float)
     bad = known & ~np.isfinite(found)
     if bad.any():
-        rows = zip(np.flatnonzero(bad), text[bad], strict=True)
-        where = _listed([f"row {i + 2}: {v!r}" for i, v in rows])
+        where = _listed([f"row {i}: {v!r}" for i, v in text[bad].items()])
         raise TableError(
             f"{path}: {column}: expected numbers with a decimal point, or nothing; found {where}"
         )
@@ -168,7 +167,7 @@ def _check_keys(part: pd.DataFrame, path: Path) -> None:
     for column in (t.BIOPSY, t.READER):
         empty = part[part[column] == ""]
         if len(empty):
-            rows = _listed([str(i + 2) for i in np.flatnonzero(part[column] == "")])
+            rows = _listed([str(i) for i in empty.index])
             raise TableError(f"{path}: {column}: empty in row {rows}; every row needs one")
 
 
@@ -203,8 +202,7 @@ def _percent(
     used, most = (unit or of_name), (100.0 if (unit or of_name) == PERCENT else 1.0)
     outside = (values < 0) | (values > most)
     if outside.any():
-        rows = zip(np.flatnonzero(outside), values[outside], strict=True)
-        shown = _listed([f"row {i + 2}: {v:g}" for i, v in rows])
+        shown = _listed([f"row {i}: {v:g}" for i, v in values[outside].items()])
         hint = "; are these percent? Then name the column percent, or say so with --unit"
         raise TableError(
             f"{path}: {column}: a {used} lies between 0 and {most:g}, found {shown}"
@@ -217,7 +215,7 @@ def _from_counts(table: pd.DataFrame, path: Path) -> pd.Series[float]:
     x, n = (numbers(table, column, path) for column in _COUNTS)
     bad = (x < 0) | (x > n) | (x.isna() != n.isna())
     if bad.any():
-        rows = _listed([str(i + 2) for i in np.flatnonzero(bad)])
+        rows = _listed([str(i) for i in bad[bad].index])
         raise TableError(
             f"{path}: row {rows}: {_COUNTS[0]} must be counts from 0 to {_COUNTS[1]}, both given"
         )

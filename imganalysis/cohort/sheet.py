@@ -10,12 +10,21 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imganalysis.cohort.separators import (
+    SEPARATORS,
+    is_with_comma,
+    point_for,
+    separator_of,
+    with_points,
+)
 from imganalysis.errors import TableError
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from imganalysis.cohort.separators import Line
 
 _MONTH = r"(?:jan|feb|m[aä]?r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-zä]*"
 _DATE = re.compile(
@@ -50,43 +59,29 @@ class Sheet:
         return TableError(f"{self.path}, row {row}, column {column}: {said}")
 
 
-def read_sheet(path: Path) -> Sheet:
-    """Read a CSV with commas as texts.
+def read_lines(path: Path) -> tuple[list[str], list[Line]]:
+    """Read a CSV with commas, semicolons or tabs as texts.
+
+    Decimal commas become points where the cells are not parted by commas; wholly empty rows are
+    left out.
+
+    Returns
+    -------
+    head, rows
+        Names of the columns; number of each row in the spreadsheet, and as many cells.
 
     Raises
     ------
     TableError
-        Not there, not UTF-8, not a table with commas, a column without a name or twice, or a
-        row of another length.
+        Not there, not UTF-8, not a table, a column without a name or twice, a row of another
+        length, or decimals of which it is not sure what they mean.
     """
-    if path.suffix.casefold() in (".xlsx", ".xls", ".ods", ".numbers"):
-        raise TableError(f"{path}: a workbook; save the sheet as 'CSV UTF-8' and give that file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file") from None
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        raise TableError(
-            f"{path}: not UTF-8 text; save it as 'CSV UTF-8' in the spreadsheet"
-        ) from None
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise TableError(f"{path}: not a table with commas ({error})") from None
-    if not lines or not any(cell.strip() for cell in lines[0]):
-        raise TableError(f"{path}: the first row is empty; it must name the columns")
+    lines, separator = _lines(path)
     while len(lines[0]) > 1 and not any(
         row[-1].strip() for row in lines if len(row) == len(lines[0])
     ):
         lines = [row[:-1] if len(row) == len(lines[0]) else row for row in lines]
     head = [name.strip() for name in lines[0]]
-    if len(head) == 1 and re.search(r"[;\t]", head[0]):
-        raise TableError(
-            f"{path}: the columns are separated by {'tabs' if chr(9) in head[0] else 'semicolons'}"
-            "; save it as 'CSV UTF-8 (comma delimited)'"
-        )
     for i, name in enumerate(head):
         if not name:
             raise TableError(f"{path}: column {i + 1} has no name in the first row; give it one")
@@ -99,15 +94,53 @@ def read_sheet(path: Path) -> Sheet:
         if not any(cell.strip() for cell in line):
             continue
         if len(line) != len(head):
+            part = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
             raise TableError(
                 f"{path}, row {number}: {plural(len(line), 'cell')}, but the first row names "
-                f"{plural(len(head), 'column')}; is there a comma within a cell that needs "
+                f"{plural(len(head), 'column')}; is there a {part} within a cell that needs "
                 "quotes, or is one missing?"
             )
-        rows.append((number, dict(zip(head, map(_plain, line), strict=True))))
+        rows.append((number, [_plain(cell) for cell in line]))
     if not rows:
         raise TableError(f"{path}: no row under the names of the columns")
-    return Sheet(path, tuple(head), tuple(rows))
+    with_points(path, head, rows, separator)
+    return head, rows
+
+
+def _lines(path: Path) -> tuple[list[list[str]], str]:
+    if path.suffix.casefold() in (".xlsx", ".xls", ".ods", ".numbers"):
+        raise TableError(f"{path}: a workbook; save the sheet as 'CSV UTF-8' and give that file")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file") from None
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise TableError(
+            f"{path}: not UTF-8 text; save it as 'CSV UTF-8' in the spreadsheet"
+        ) from None
+    separator = separator_of(re.split(r"[\r\n]", text, maxsplit=1)[0])
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise TableError(f"{path}: not a table with {SEPARATORS[separator]} ({error})") from None
+    if not lines or not any(cell.strip() for cell in lines[0]):
+        raise TableError(f"{path}: the first row is empty; it must name the columns")
+    return lines, separator
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a clinical table as texts.
+
+    Raises
+    ------
+    TableError
+        As `read_lines`.
+    """
+    head, rows = read_lines(path)
+    cells = tuple((number, dict(zip(head, line, strict=True))) for number, line in rows)
+    return Sheet(path, tuple(head), cells)
 
 
 def _plain(text: str) -> str:
@@ -173,8 +206,8 @@ def number(sheet: Sheet, row: int, column: str, text: str) -> float:
     said = f"expected a number, found {text!r}"
     if _DATE.fullmatch(tidy):
         raise sheet.error(row, column, f"{said}; {AS_NUMBER}")
-    if re.fullmatch(r"[+-]?\d+,\d+", tidy):
-        raise sheet.error(row, column, f"{said}; write a dot: {tidy.replace(',', '.')}")
+    if is_with_comma(tidy):
+        raise sheet.error(row, column, f"{said}; {point_for(tidy)}")
     inner = _UNIT.fullmatch(tidy)
     if inner:
         plain = inner[1].replace(",", ".").lstrip("+")

@@ -203,6 +203,15 @@ def test_text_in_numbers_names_its_row(tmp_path, ours, bad):
     assert "row 5" in said and bad in said and "r.csv" in said
 
 
+def test_a_table_of_a_german_spreadsheet_reads_alike(tmp_path, ours, theirs):
+    rows = [f"{name};{value:g}".replace(".", ",") for name, value in zip(NAMES, A, strict=True)]
+    path = tmp_path / "r.csv"
+    path.write_text("\ufeffbiopsy;percent;\n" + ";\n".join(rows) + ";\n;;\n", encoding="utf-8")
+    plain = write(tmp_path / "p.csv", biopsy=NAMES, percent=A)
+    both = [agree_on_biopsies(ours, [one]).comparisons[0] for one in (path, plain)]
+    assert list(both[0].pairs["first_percent"]) == list(both[1].pairs["first_percent"])
+
+
 def test_bad_keys_and_columns(tmp_path, ours, theirs):
     twice = write(tmp_path / "r.csv", biopsy=["B0", *NAMES[1:7], "B0"], percent=A)
     assert "B0 by r" in refused(ours, twice)
@@ -223,10 +232,12 @@ def test_bad_keys_and_columns(tmp_path, ours, theirs):
         write(tmp_path / "o.csv", biopsy=NAMES[:2] * 2, reader=list("aabb"), percent=[1, 2, 3, 4]),
         theirs,
     )
-    (tmp_path / "s.csv").write_text("biopsy;percent\nB0;12\n")
-    assert "semicolons" in refused(ours, tmp_path / "s.csv")
+    (tmp_path / "s.csv").write_text("biopsy,percent\nB0,12,5\nB1,25,0\n")
+    assert "row 2: 3 cells, but the first row names 2" in refused(ours, tmp_path / "s.csv")
     (tmp_path / "h.csv").write_text("biopsy,percent\n")
     assert "no row" in refused(ours, tmp_path / "h.csv")
+    (tmp_path / "b.csv").write_text("biopsy,percent\nB0,12\n,\nB1,x\n")
+    assert "row 4: 'x'" in refused(ours, tmp_path / "b.csv")
     assert "no such file" in refused(ours, tmp_path / "none.csv")
     with pytest.raises(SettingsError, match="--unit"):
         agree_on_biopsies(ours, [theirs], unit="permille")

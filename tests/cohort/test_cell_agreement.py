@@ -288,7 +288,7 @@ def test_bad_tables(tmp_path):
     refused(cells, clicks.assign(**{"class": ["", *clicks["class"][1:]]}), "class: empty in row 2")
     refused(cells.drop(columns="phenotype"), clicks, "missing column")
     refused(pd.concat([cells, cells[:1]]), clicks, "1 object there more than once")
-    refused(cells.assign(label=0.5), clicks, "no whole number")
+    refused(cells.assign(label=0.5), clicks, "expected whole numbers from 1; found row 2: '0.5'")
     refused(cells.assign(evaluable="maybe"), clicks, "True or False")
     refused(cells, clicks, "length in um", distance_um=0)
     more = pd.concat([clicks, clicks[:2].assign(field="X")])

@@ -31,7 +31,14 @@ def test_a_byte_order_mark_formula_mark_and_empty_columns_are_no_trouble(clinica
     [
         ("", "first row is empty"),
         ("patient,dose\n", "no row under"),
-        ("patient;dose\nP01;3\n", "semicolons; save it as 'CSV UTF-8"),
+        ("patient;dose\nP01;1,5\nP02;1.5\n", "column dose: decimal comma in row 2 (1,5), "
+         "decimal point in row 3"),
+        ("patient;dose\nP01;1.500\nP02;1,5\n", "row 2, column dose: does the point in '1.500' "
+         "part thousands"),
+        ("patient;dose\nP01;1.500\nP02;3\n", "does the point in '1.500' part thousands"),
+        ("patient;dose\nP01;1.500\nP02;3\n", "Write 1500, or the decimals with a comma"),
+        ("patient;dose\nP01;3;x\n", "row 2: 3 cells, but the first row names 2 columns; is there "
+         "a semicolon"),
         ("Patient,dose\nP01,3\n", "no column patient; write 'Patient' as patient"),
         ("patient,Week\nP01,3\n", "no column week; write 'Week' as week"),
         ("subject,dose\nP01,3\n", "no column patient; found: subject, dose"),
@@ -50,6 +57,7 @@ def test_a_byte_order_mark_formula_mark_and_empty_columns_are_no_trouble(clinica
         ("patient,week\nP01,W4\n", "write the number alone: 4"),
         ("patient,week\nP01,4 weeks\n", "write the number alone: 4"),
         ('patient,week\nP01,"1,5"\n', "write a dot: 1.5"),
+        ('patient,week\nP01,"1,500"\n', "write a dot: 1.500, or 1500 if the comma parts"),
         ("patient,week\nP01,04.01.1900\n", "a spreadsheet has made a date of it"),
         ("patient,week\nP01,1900-01-04 00:00:00\n", "a spreadsheet has made a date"),
         ("patient,week\nP01,4-Jan\n", "a spreadsheet has made a date"),
@@ -62,6 +70,23 @@ def test_what_is_wrong_is_said(clinical_file, text: str, said: str) -> None:
     with pytest.raises(TableError) as caught:
         read_clinical(path)
     assert said in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_what_a_german_spreadsheet_writes_is_read(clinical_file, separator: str) -> None:
+    text = (
+        "\ufeffpatient;lesion;week;dose;age;note\n"
+        "M\u00fc 1;1,2;0,5;1,5;61;1,5\nP2;L 1;4;-12,25;58;\n"
+    )
+    found = read_clinical(clinical_file(text.replace(";", separator)))
+    assert [row.week for row in found.rows] == [0.5, 4.0]
+    assert found.of_patient("dose")[0] == {"M\u00fc 1": "1.5", "P2": "-12.25"}
+    assert found.rows[0].lesion == "1,2"  # a name is no number
+
+
+def test_decimal_points_of_other_programs_are_read(clinical_file) -> None:
+    found = read_clinical(clinical_file("patient;dose;frac\nP01;0.25;0.374\nP02;1.5;1.374\n"))
+    assert found.of_patient("frac")[0] == {"P01": "0.374", "P02": "1.374"}
 
 
 def test_files_that_are_no_text(tmp_path) -> None:

@@ -77,4 +77,18 @@ def test_who_has_no_partner_may_stay(clinical_file) -> None:
 
 def test_visits_and_lesions_without_a_biopsy_are_no_mistake(clinical_file) -> None:
     text = "patient,lesion,week\nP01,L1,0\nP01,L1,1\nP01,L1,9\nP01,L2,0\n007,L1,0\n"
-    assert join(OURS, read_clinical(clinical_file(text))).without_biopsy == ()
+    found = join(OURS, read_clinical(clinical_file(text)))
+    assert found.without_biopsy == ()
+    (said,) = found.notes
+    assert said == "1 visit of 1 patient without a biopsy: in no comparison of biopsies"
+    sized = "".join(f"{line},{','.join(('5', '5'))}\n" for line in text.splitlines()[1:])
+    head = "patient,lesion,week,diameter_a_mm,diameter_b_mm\n"
+    sized += "007,L1,8,0,0\n"
+    (said,) = join(OURS, read_clinical(clinical_file(head + sized))).notes
+    assert said.startswith("2 visits of 2 patients") and said.endswith("but in the responses")
+
+
+def test_biopsies_that_name_no_lesion_are_told(clinical_file) -> None:
+    table = stack_biopsies([biopsies(("P01", "", 0))])
+    with pytest.raises(TableError, match=r"name no lesion: .* lesion \(none\)"):
+        join(table, read_clinical(clinical_file("patient,lesion\nP01,L1\n")))
