@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from imganalysis.panel import Panel
     from imganalysis.settings import Gating
 
+UNUSABLE = (
+    "control_elsewhere", "control_clipped", "control_too_few_cells", "control_no_signal",
+)  # fmt: skip
+"""Why a control that is there sets no gate, in `imganalysis.tables.GATE_REASONS`; flags too."""
+
 GATE_CONTROLS = ("secondary_only", "isotype")
 """Roles of the controls that show what a marker's channel holds without the marker."""
 
@@ -55,7 +60,7 @@ def study_gates(
     Parameters
     ----------
     controls
-        Evaluable cells of the controls that set gates.
+        Cells of the controls that set gates; the evaluable ones count.
     objects
         Panel -> one row per object of its sample fields.
     places
@@ -151,6 +156,8 @@ def load_gates(
 def flag_gates(biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gate]) -> pd.DataFrame:
     """Flag the biopsies of which a gate rests on the samples themselves, or is in doubt.
 
+    Also those of which a control was there but could set no gate: they would read as without one.
+
     Parameters
     ----------
     biopsies
@@ -168,9 +175,9 @@ def flag_gates(biopsies: pd.DataFrame, fields: pd.DataFrame, gates: Sequence[Gat
         "mixture_gate": {_place(g) for g in gates if g.method == "mixture"},
         RUNGS_DISAGREE: {_place(g) for g in gates if RUNGS_DISAGREE in g.flags},
     }
-    for word in (ALL_POSITIVE, ALL_NEGATIVE):
+    for word in (ALL_POSITIVE, ALL_NEGATIVE, *UNUSABLE):
         for gate in gates:
-            if word in gate.flags:
+            if word in (*gate.flags, *(verdict.reason for verdict in gate.alternatives)):
                 found.setdefault(f"{gate.marker}:{word}", set()).add(_place(gate))
     for word, scopes in found.items():
         inside = np.array([key in scopes for key in place], dtype=bool)

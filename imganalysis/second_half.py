@@ -142,7 +142,6 @@ def judge(
     """
     role = fields[t.ROLE]
     controls = together(objects, fields[role.isin(GATE_CONTROLS)])
-    controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
     places = fields[role == SAMPLE].reset_index(drop=True)
     names = pd.Index(places[t.FIELD])
     drawn = outlined(spaces or {})
@@ -151,6 +150,7 @@ def judge(
     used = study_gates(
         controls, pieces, places, panels, settings.gating, drawn, gates, scopes, **stamp
     )
+    controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
     sample = set(names)
     _give_corrected(merged, objects, {n: e for n, e in (corrected or {}).items() if n in sample})

@@ -68,6 +68,15 @@ FLAGS: dict[str, str] = {
     "positive_control_failed": "the positive control of a stain shows no more positive cells than "
     "false calls give: the stain failed, or its gate is far too high; with the marker's name in "
     "front, as in `MARKER:positive_control_failed`",
+    "control_elsewhere": "the controls of the panel are of another batch or acquisition only: they "
+    "set no gate of the marker and guard none; with the marker's name in front, as in "
+    "`MARKER:control_elsewhere`",
+    "control_clipped": "every field of the marker's control is clipped: it sets no gate and guards "
+    "none; with the marker's name in front, as in `MARKER:control_clipped`",
+    "control_too_few_cells": "the marker's control has too few cells to set a gate; with 50 it "
+    "guards a mixture; with the marker's name in front, as in `MARKER:control_too_few_cells`",
+    "control_no_signal": "the percentile of the marker's control is not above 0: it sets no gate "
+    "and guards none; with the marker's name in front, as in `MARKER:control_no_signal`",
     "fields_uneven": "the mean over fields differs by more than a tenth from all fields together: "
     "fields with few cells, or little tissue, are unlike the others; with the name of the "
     "fraction or density in front, as in `CLASS_per_mm2:fields_uneven`",

@@ -137,7 +137,6 @@ def set_gates(
     scope = [t.PANEL, t.BATCH, t.ACQUISITION]
     t.require(samples, scope, source="sample cells")
     t.require(controls, [*scope, t.FIELD], source="control cells")
-    controls = evaluable(controls)
     wanted = samples[scope].astype(str).drop_duplicates().sort_values(scope)
     record = {"user": user, "time": time, "version": version}
     valued = [gate for gate in given if gate.value is not None]
@@ -315,7 +314,8 @@ class _Scope:
     def _mixture(self, column: str, found: Mapping[str, Found]) -> Found:
         if self.clipped:
             return Verdict(rung="mixture", reason="samples_clipped"), {}
-        others = {r: v.value for r, (v, _) in found.items() if v.value is not None and v.holds}
+        # Of a control with few cells too: they set no gate, but show one that is far off.
+        others = {r: v.value for r, (v, _) in found.items() if v.value is not None}
         return mixture_rung(self.values[column], self.gating.ladder, others)
 
     def _flags(self, verdicts: Sequence[Verdict], chosen: Verdict, column: str) -> tuple[str, ...]:
@@ -330,7 +330,7 @@ class _Scope:
 
     def _sources(self, rung: str) -> tuple[Source, ...]:
         if self.cells is None or rung == "control_percentile":
-            table = of_place(self.controls, self.place)
+            table = evaluable(of_place(self.controls, self.place))
         else:
             table = self.cells
         fields = sorted(str(name) for name in table[t.FIELD].unique())

@@ -10,7 +10,7 @@ from imganalysis import tables as t
 from imganalysis.classify.calls import measure_values
 from imganalysis.classify.false_calls import false_positives
 from imganalysis.classify.gate_parts import Quantiles, SoftCurve, Verdict
-from imganalysis.classify.scopes import comparable, of_place
+from imganalysis.classify.scopes import comparable, evaluable, of_place
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ PERCENTILES = (1.0, 5.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 STEPS = 48
 """Of the curve of the soft probability; evenly spaced in the logarithm of the control's tail."""
 
+GUARD_CELLS = 50
+"""Of a control too small to set a gate, with which its percentile may say that a mixture's gate is
+far off: of 50 log-normal values (log SD 0.5) it is over 1.6 times off the true one in 3 of 100
+draws, of 20 in 21."""
+
 NOWHERE = "the study has no secondary-only or isotype control of this panel"
 
 
@@ -44,8 +49,8 @@ def control_rung(
     Parameters
     ----------
     controls
-        Evaluable control cells of all scopes, with ``field``, ``panel``, ``batch``,
-        ``acquisition`` and the measures.
+        Control cells of all scopes, with ``field``, ``panel``, ``batch``, ``acquisition`` and the
+        measures; only the evaluable ones count.
     marker, measure
         What is gated.
     gating
@@ -66,20 +71,26 @@ def control_rung(
     if cells.empty:
         reason, note = _elsewhere(controls, place)
         return Verdict(rung="control_percentile", reason=reason, note=note), {}
+    cells = evaluable(cells)
+    some = len(cells) > 0
     cells = comparable(cells)
-    if cells.empty:
+    if cells.empty and some:
         return Verdict(rung="control_percentile", reason="control_clipped"), {}
     values = measure_values(cells, marker, measure)
     finite = np.isfinite(values)
     values, fields = values[finite], cells[t.FIELD].to_numpy()[finite]
     found: dict[str, Any] = {"rung": "control_percentile", "n": int(values.size)}
-    if values.size < gating.min_control_cells:
-        note = (
-            f"{plural(values.size, 'control cell')}, at least {gating.min_control_cells} are needed"
-        )
-        return Verdict(**found, reason="control_too_few_cells", note=note), {}
+    few = values.size < gating.min_control_cells
+    said = f"{plural(values.size, 'control cell')}, at least {gating.min_control_cells} are needed"
+    found |= {"reason": "control_too_few_cells"} if few else {}
+    if few and values.size < GUARD_CELLS:
+        note = f"{said} to set a gate, and {GUARD_CELLS} to guard one"
+        return Verdict(**found, note=note), {}
     values, fields = _sorted(values, fields)
     value = float(np.percentile(values, gating.control_percentile))
+    if few:
+        note = f"{said} to set a gate; their percentile guards a mixture"
+        return Verdict(**found, value=value if value > 0 else None, note=note), {}
     if value <= 0:
         note = f"the percentile {gating.control_percentile:g} of its cells is {value:.3g}"
         return Verdict(**found, reason="control_no_signal", note=note), {}

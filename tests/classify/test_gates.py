@@ -157,6 +157,8 @@ def test_small_and_empty_controls_set_no_gate():
     lost = background(300, 1)
     lost[:150] = np.nan
     assert control_gates(stained(lost), stained([5.0]))[0].reason == "control_too_few_cells"
+    gone = stained(background(300, 1)).assign(**{t.EVALUABLE: False})
+    assert control_gates(gone, stained([5.0]))[0].reason == "control_too_few_cells"
     black = control_gates(stained(np.zeros(300)), stained([5.0]))
     assert black[0].reason == "control_no_signal"
 

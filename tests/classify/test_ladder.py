@@ -190,6 +190,21 @@ def test_a_mixture_sets_the_gate_where_nothing_else_does():
     assert gate.model_copy(update={"band": 0.1}).limits(0.15)[0] == pytest.approx(0.9 * gate.value)
 
 
+def test_a_control_of_few_cells_guards_a_mixture_and_sets_none():
+    samples, blank = cells(two(2000, 1, 0.4, 9)), two(100, 2, 0, 1)
+    gate = ladder(samples, cells(blank))["A"]
+    assert gate.method == "mixture" and verdict(gate, "control_percentile").value is not None
+    assert verdict(gate, "control_percentile").reason == "control_too_few_cells"
+    brighter = ladder(samples, cells(4 * blank))["A"]
+    assert (brighter.method, brighter.reason) == ("none", "control_too_few_cells")
+    assert verdict(brighter, "mixture").reason == "mixture_far_from_others"
+    # Of so few its percentile tells nothing, and says so.
+    few = ladder(samples, cells(4 * blank[:49]))["A"]
+    assert few.method == "mixture"
+    said = verdict(few, "control_percentile")
+    assert said.value is None and "49 control cells" in said.note and "50 to guard" in said.note
+
+
 def test_the_standard_error_agrees_with_repeated_draws():
     found = [mixture_rung(two(1500, seed, 0.4, 6), Ladder(), {})[0] for seed in range(60)]
     values, errors = [v.value for v in found], [v.se for v in found]

@@ -113,9 +113,8 @@ def test_the_total_interval_holds_the_headline_and_needs_a_standard_error(plain:
     # Held against the controls as it is: they were there.
     assert row["apoptotic_fraction_lob"] > 0 and "lod_unknown" not in row["flags"]
     samples = fields[fields[t.ROLE] == "sample"].reset_index(drop=True)
-    row = biopsies(judged({n: objects[n] for n in samples[t.FIELD]}, samples, manual), fields).iloc[
-        0
-    ]
+    alone = judged({name: objects[name] for name in samples[t.FIELD]}, samples, manual)
+    row = biopsies(alone, fields).iloc[0]
     assert "apoptotic_fraction_lod: blank_unknown" in row["reason"].split("; ")
     assert math.isnan(row["apoptotic_fraction_lob"]) and "lod_unknown" in row["flags"].split(";")
 

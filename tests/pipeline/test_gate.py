@@ -258,7 +258,7 @@ def test_a_gate_of_a_mixture_is_flagged(results: Path) -> None:
     gates = [g.model_copy(update={"flags": ()}) for g in review_gates(results).gates]
     assert flag_gates(biopsies, samples, gates)["flags"].tolist() == [
         "low_count",
-        "mixture_gate",
+        "mixture_gate;A:control_elsewhere;B:control_elsewhere",
     ]
     failed = samples.assign(status="failed")
     assert flag_gates(biopsies, failed, gates)["flags"].tolist() == ["low_count", ""]
@@ -273,5 +273,6 @@ def test_a_gate_that_another_rung_disputes_is_flagged(results: Path) -> None:
     disputed = [*gates, one.model_copy(update={"flags": ("all_negative", "rungs_disagree")})]
     assert flag_gates(biopsies, samples, disputed)["flags"].tolist() == [
         "low_count",
-        f"mixture_gate;rungs_disagree;{one.marker}:all_negative",
+        f"mixture_gate;rungs_disagree;{one.marker}:all_negative;"
+        "A:control_elsewhere;B:control_elsewhere",
     ]
