@@ -46,7 +46,7 @@ TESTS_COLUMNS: dict[str, str] = {
     ESTIMATE: "the effect; over 1 (over 0 for a correlation) where the week or group has more",
     LO: "its interval",
     HI: "the other end",
-    P: "two-sided; the unit is the patient",
+    P: "two-sided; the unit is the patient; none for `marker_loss`",
     P_HOLM: "the same after Holm, for all tests of one question (and one `group_by`); the study's "
     "endpoint apart from all other columns",
     N_TESTS: "how many tests that is",
@@ -164,6 +164,8 @@ NO_TEST: dict[str, str] = {
     "varies_within_patient": "a patient's rows say different things, and the unit is the patient",
     "no_variation": "the values of all patients are equal",
     "no_contrast": "no field holds cells that could tell",
+    "cells_uncertain": "the ratio hangs on cells of other kinds that count as tumour cells without "
+    "their marker, so that a p would say nothing",
     "no_events": "nobody had the event",
 }
 """Words in the column ``reason`` of tests.csv."""

@@ -104,6 +104,8 @@ def made_up_cells(patient: str, field: str, seed: int, lost: float = 0.3) -> pd.
             "region": "tumour", "phenotype": phenotype,
             "casp3_call": np.where(dying, "positive", "negative"),
             "MelanA_call": np.where(gone, "negative", "positive"),
+            "casp3_max_mean": np.where(dying, 9.0, 1.0) + rng.random(n),
+            "MelanA_ring_mean": np.where(gone, 1.0, 9.0) + rng.random(n),
         }
     )  # fmt: skip
 

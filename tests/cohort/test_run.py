@@ -69,6 +69,8 @@ def test_the_command_writes_what_the_docs_say(
     assert set(tests["model"].dropna()) <= set(c.MODELS)
     loss = tests[tests["question"] == "marker_loss"].iloc[0]
     assert loss["estimate"] > 2 and loss["n_patients"] == 8
+    assert np.isnan(loss["p"]) and loss["reason"] == "cells_uncertain"
+    assert (tables["marker_loss"]["rank_correlation"] < 0).all()
 
 
 def test_numbers_of_tests_and_their_adjustment(results: Path, clinical: Path) -> None:
