@@ -30,7 +30,9 @@ def cells(tables: list, patient: str = "A") -> pd.DataFrame:
     ]
     found = pd.DataFrame(rows, columns=["state", "kept", "field"])
     rng = np.random.default_rng(0)
-    levels = {f"{name}_level": found[name] + rng.normal(0, 0.1, len(found)) for name in ("state", "kept")}
+    levels = {
+        f"{name}_level": found[name] + rng.normal(0, 0.1, len(found)) for name in ("state", "kept")
+    }
     return found.assign(**levels)
 
 
