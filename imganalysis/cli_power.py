@@ -52,6 +52,13 @@ def power(
     fraction: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of these results; the endpoint else.")
     ] = None,
+    week: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W[,W]",
+            help="Week of these results that p is of, and that p2 is of; p of the first else.",
+        ),
+    ] = None,
     bootstrap: Annotated[
         bool, typer.Option(help="Show what a bootstrap of fields would give, too.")
     ] = False,
@@ -94,6 +101,7 @@ def power(
         },
         results=from_,
         fraction=fraction,
+        weeks=_weeks(week),
     )
     with Progress() as progress:
         found = answer(asked, assumptions, bootstrap=bootstrap, progress=progress)
@@ -111,4 +119,15 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         raise SettingsError(
             f"{option}: expected whole numbers with commas between, such as 5,10,20; got {text!r}"
+        ) from None
+
+
+def _weeks(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"--week: expected a week, or two with a comma between, such as 0,1; got {text!r}"
         ) from None

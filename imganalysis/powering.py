@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imganalysis.cohort.agreement import Statistic
+    from imganalysis.cohort.power_inputs import PowerInputs
 
 ASSUMPTIONS, PRECISION, RARE = "assumptions.csv", "precision.csv", "rare_class.csv"
 PATIENTS, ANSWERS, FIGURE = "patients.csv", "answers.csv", "power.png"
@@ -134,7 +135,11 @@ def _wrong(name: str, wanted: str, asked: Question) -> SettingsError:
 
 
 def make_question(
-    given: Mapping[str, Any], *, results: Path | None = None, fraction: str | None = None
+    given: Mapping[str, Any],
+    *,
+    results: Path | None = None,
+    fraction: str | None = None,
+    weeks: Sequence[float] = (),
 ) -> tuple[Question, pd.DataFrame]:
     """Put what is given on top of what a study says, and that on top of the defaults.
 
@@ -146,6 +151,9 @@ def make_question(
         Folder of results to estimate the rest from.
     fraction
         Of these results; the endpoint by default.
+    weeks
+        Of these results: the one that `p` is of and, if two, the one that `p_second` is of; the
+        first week by default.
 
     Returns
     -------
@@ -155,7 +163,7 @@ def make_question(
     Raises
     ------
     SettingsError
-        A number is outside its range.
+        A number is outside its range, or no biopsy is of a week.
     TableError
         The folder is none of results.
     """
@@ -163,9 +171,10 @@ def make_question(
     said: dict[str, tuple[float, float, str]] = {}
     estimated: dict[str, Any] = {}
     if results is not None:
-        estimated, said = _from_results(results, fraction)
-    elif fraction is not None:
-        raise SettingsError("--fraction names one of a run's results; give them with --from")
+        estimated, said = _from_results(results, fraction, weeks)
+    elif fraction is not None or weeks:
+        option = "--fraction" if fraction is not None else "--week"
+        raise SettingsError(f"{option} names one of a run's results; give them with --from")
     asked = replace(Question(), **{**estimated, **told})
     check_question(asked)
     of_rho = "rho" in estimated or "rho" in told
@@ -184,21 +193,25 @@ def make_question(
 
 
 def _from_results(
-    folder: Path, fraction: str | None
+    folder: Path, fraction: str | None, weeks: Sequence[float]
 ) -> tuple[dict[str, Any], dict[str, tuple[float, float, str]]]:
     """Estimates of a run, and what to say of each."""
     found = read_inputs(folder, fraction=fraction)
     values: dict[str, Any] = {}
     said: dict[str, tuple[float, float, str]] = {}
-    where = {
-        "p": f"{found.fraction}, {plural(found.n_biopsies, 'biopsy')}",
+    shares = _of_weeks(folder, found, weeks)
+    estimates = {name: one for name, (one, _) in shares.items()} | {
+        "rho": found.rho, "patient_sd": found.patient_sd, "correlation": found.correlation
+    }  # fmt: skip
+    where = {name: source for name, (_, source) in shares.items()} | {
         "rho": f"{plural(found.n_fields, 'field')} of {plural(found.n_biopsies, 'biopsy')}",
         "patient_sd": plural(found.n_patients, "patient"),
         "correlation": plural(found.n_patients, "patient"),
     }
-    limits = {"p": (0.001, 0.999), "rho": (0.0, 0.9), "correlation": (0.0, 0.95)}
+    share = (0.001, 0.999)
+    limits = {"p": share, "p_second": share, "rho": (0.0, 0.9), "correlation": (0.0, 0.95)}
     for name, source in where.items():
-        one: Statistic = getattr(found, name)
+        one: Statistic = estimates[name]
         if one.reason or np.isnan(one.value):
             why = AGREEMENT.get(one.reason, one.reason)
             said[name] = (np.nan, np.nan, f"{DEFAULT}: {source}: {one.reason} ({why})")
@@ -211,6 +224,29 @@ def _from_results(
     values["cells"] = tuple(dict.fromkeys((max(1, middle // 2), middle, 2 * middle)))
     said["cells"] = (found.cells.lo, found.cells.hi, "half, median and double of its fields")
     return values, said
+
+
+def _of_weeks(
+    folder: Path, found: PowerInputs, weeks: Sequence[float]
+) -> dict[str, tuple[Statistic, str]]:
+    """Take the shares of the weeks that are asked for, or of the first, and say which those are."""
+    there = list(found.shares)
+    others = ", ".join(f"{week:g}" for week in there)
+    if len(weeks) > 2:
+        raise SettingsError("--week: expected one week, or two with a comma between")
+    for week in weeks:
+        if week not in found.shares:
+            known = others if not np.isnan(there[0]) else "none, as no biopsy names one"
+            raise SettingsError(f"--week {week:g}: no biopsy of {folder} is of it; weeks: {known}")
+    out = {}
+    for name, week in zip(("p", "p_second"), weeks or there[:1], strict=False):
+        share, n = found.shares[week]
+        source = f"{found.fraction}, {plural(n, 'biopsy')}"
+        if not np.isnan(week):
+            source += f" of week {week:g}"
+            source += f" (of {others}; --week takes another)" if not weeks and there[1:] else ""
+        out[name] = (share, source)
+    return out
 
 
 def answer(

@@ -37,8 +37,9 @@ class PowerInputs:
     ----------
     fraction
         Whose they are.
-    p
-        Share over all biopsies, clustered by biopsy.
+    shares
+        Week -> share over its biopsies, clustered by biopsy, and their number; weeks in order.
+        NaN is the week of biopsies that name none, where none does; else they are in no share.
     rho
         Correlation of cells of one field, within biopsies.
     patient_sd
@@ -52,7 +53,7 @@ class PowerInputs:
     """
 
     fraction: str
-    p: Statistic
+    shares: dict[float, tuple[Statistic, int]]
     rho: Statistic
     patient_sd: Statistic
     correlation: Statistic
@@ -139,13 +140,12 @@ def estimate_inputs(counts: pd.DataFrame, fraction: str) -> PowerInputs:
         patient=("patient", "first"), week=("week", "first"), x=("x", "sum"), n=("n", "sum"),
         fields=("n", "size"),
     )  # fmt: skip
-    share = cluster_proportion(biopsies["x"].to_numpy(), biopsies["n"].to_numpy())
     rho = _rho_with_interval(counts)
     quartiles = np.quantile(counts["n"], (0.25, 0.5, 0.75))
     deviation, noise = _deviations(biopsies, 0.0 if np.isnan(rho.value) else max(rho.value, 0.0))
     return PowerInputs(
         fraction,
-        Statistic(share.value, share.lo, share.hi, share.method),
+        _shares(biopsies),
         rho,
         *_spread(biopsies, deviation, noise),
         Statistic(float(quartiles[1]), float(quartiles[0]), float(quartiles[2]), "quartiles"),
@@ -153,6 +153,19 @@ def estimate_inputs(counts: pd.DataFrame, fraction: str) -> PowerInputs:
         len(biopsies),
         len(counts),
     )
+
+
+def _shares(biopsies: pd.DataFrame) -> dict[float, tuple[Statistic, int]]:
+    """Share of each week; a share over weeks would be of no biopsy that there is."""
+    week = pd.to_numeric(biopsies["week"], errors="coerce")
+    if week.isna().all():
+        week = week.fillna(np.inf)  # a group of its own
+    found = {}
+    for at, own in biopsies.groupby(week):
+        e = cluster_proportion(own["x"].to_numpy(), own["n"].to_numpy())
+        name = float("nan") if np.isinf(at) else float(at)
+        found[name] = (Statistic(e.value, e.lo, e.hi, e.method), len(own))
+    return found
 
 
 def pooled_rho(groups: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:

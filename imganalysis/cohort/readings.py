@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,7 +177,8 @@ def _percent(
 ) -> tuple[str, pd.Series[float]]:
     """Take the readings of a table in percent, and the name of their column."""
     if value is not None:
-        t.require(table, [value], source=str(path))
+        if value not in table:
+            raise TableError(f"{path}: no column {value}{_meant(table, value)}")
         column = value
     else:
         endpoints = [str(c) for c in table if f"{c}{OF_ENDPOINT}" in table]
@@ -198,7 +200,7 @@ def _percent(
     if column == " / ".join(_COUNTS):
         return column, _from_counts(table, path)
     values = numbers(table, column, path)
-    of_name = PERCENT if column == t.PERCENT or column.startswith("pct_") else FRACTION
+    of_name = PERCENT if _is_percent(column) else FRACTION
     used, most = (unit or of_name), (100.0 if (unit or of_name) == PERCENT else 1.0)
     outside = (values < 0) | (values > most)
     if outside.any():
@@ -209,6 +211,30 @@ def _percent(
             + (hint if used == FRACTION and bool((values[outside] <= 100).all()) else "")
         )
     return column, values * (1.0 if used == PERCENT else 100.0)
+
+
+def _meant(table: pd.DataFrame, name: str) -> str:
+    """Columns that hold readings, the one most like a name first."""
+    could = [str(column) for column in table if _is_reading(table, str(column))]
+    close = get_close_matches(name.casefold(), [one.casefold() for one in could], n=1)
+    meant = next((one for one in could if one.casefold() in close), None)
+    hint = f"; is {meant} meant?" if meant else "."
+    return f"{hint} Columns of fractions or percents: {', '.join(could) or 'none'}"
+
+
+def _is_reading(table: pd.DataFrame, column: str) -> bool:
+    """Whether a column holds shares; in a table of ours those have an interval beside them."""
+    ends = any(f"{other}_lo" in table for other in table)
+    if column.endswith(("_lo", "_hi")) or (ends and f"{column}_lo" not in table):
+        return False
+    text = table[column][~table[column].str.lower().isin(NOT_AVAILABLE)]
+    values = pd.to_numeric(text, errors="coerce")
+    most = 1.0 if ends and not _is_percent(column) else 100.0
+    return bool(len(values)) and bool(values.between(0, most).all())
+
+
+def _is_percent(column: str) -> bool:
+    return column == t.PERCENT or column.startswith("pct_")
 
 
 def _from_counts(table: pd.DataFrame, path: Path) -> pd.Series[float]:

@@ -212,6 +212,27 @@ def test_a_table_of_a_german_spreadsheet_reads_alike(tmp_path, ours, theirs):
     assert list(both[0].pairs["first_percent"]) == list(both[1].pairs["first_percent"])
 
 
+def test_a_column_that_is_not_there_names_those_that_can_serve(tmp_path, theirs):
+    half = [0.5] * 8
+    ours = write(
+        tmp_path / "biopsies.csv", biopsy=NAMES, patient=NAMES, week=[1] * 8,
+        apoptotic_fraction=half, apoptotic_fraction_lo=half, apoptotic_fraction_hi=half,
+        pct_NK=[3] * 8, pct_NK_lo=[1] * 8, pct_NK_hi=[9] * 8, NK_per_mm2=[30] * 8,
+        NK_per_mm2_lo=[20] * 8, deff=[1] * 8, flags=["low_count"] * 8,
+    )  # fmt: skip
+    said = refused(ours, theirs, column="pct_nk")
+    assert said.endswith(
+        "no column pct_nk; is pct_NK meant? Columns of fractions or percents: apoptotic_fraction, "
+        "pct_NK"
+    )
+    said = refused(ours, theirs, column="x")
+    assert said.endswith(
+        "no column x. Columns of fractions or percents: apoptotic_fraction, pct_NK"
+    )
+    said = refused(ours, theirs, their_column="perc")
+    assert "no column perc; is percent meant?" in said
+
+
 def test_bad_keys_and_columns(tmp_path, ours, theirs):
     twice = write(tmp_path / "r.csv", biopsy=["B0", *NAMES[1:7], "B0"], percent=A)
     assert "B0 by r" in refused(ours, twice)

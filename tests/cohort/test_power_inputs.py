@@ -82,7 +82,7 @@ def test_too_little_is_said_and_the_default_taken(tmp_path):
     assert (asked.rho, asked.patient_sd) == (Question().rho, Question().patient_sd)
     said = assumptions.set_index("name")["source"]
     assert "too_few_fields" in said["rho"] and "too_few_patients" in said["patient_sd"]
-    assert said["p"] == "apoptotic_fraction, 4 biopsies"
+    assert said["p"] == "apoptotic_fraction, 2 biopsies of week 0 (of 0, 1; --week takes another)"
 
 
 def test_a_run_is_read_as_its_counts(tmp_path):
@@ -91,12 +91,44 @@ def test_a_run_is_read_as_its_counts(tmp_path):
     read = field_counts(run)
     pd.testing.assert_frame_equal(read[list(counts)], counts, check_dtype=False)
     asked, assumptions = make_question({"rho": 0.02}, results=run)
-    assert asked.p == pytest.approx(counts["x"].sum() / counts["n"].sum())
+    first = counts[counts["week"] == "0"]
+    assert asked.p == pytest.approx(first["x"].sum() / first["n"].sum())
     assert asked.cells == (40, 80, 160)
     said = assumptions.set_index("name")
     assert said.loc["rho", "source"] == "given" and said.loc["floor", "source"] == "default"
     assert said.loc["patient_sd", "lo"] < asked.patient_sd < said.loc["patient_sd", "hi"]
     assert asked.field_sd < 0.5
+
+
+def test_shares_are_of_one_week(tmp_path):
+    """Cells of a week's biopsies counted by hand: weeks are never put together."""
+    counts = cohort(seed=4)
+    run = write_run(tmp_path / "run", counts)
+    share = {}
+    for week in ("0", "1"):
+        mine = counts[counts["week"] == week]
+        share[week] = mine["x"].sum() / mine["n"].sum()
+    asked, assumptions = make_question({}, results=run, weeks=(1.0, 0.0))
+    assert asked.p == pytest.approx(share["1"]) and asked.p_second == pytest.approx(share["0"])
+    assert abs(asked.p - asked.p_second) > 0.1
+    said = assumptions.set_index("name")
+    assert said.loc["p", "source"] == "apoptotic_fraction, 40 biopsies of week 1"
+    assert said.loc["p_second", "source"] == "apoptotic_fraction, 40 biopsies of week 0"
+    assert said.loc["p", "lo"] < asked.p < said.loc["p", "hi"]
+    only, assumptions = make_question({"p_second": 0.3}, results=run, weeks=(1.0,))
+    assert (only.p, only.p_second) == (asked.p, 0.3)
+    with pytest.raises(SettingsError, match=r"--week 4: no biopsy of .* is of it; weeks: 0, 1"):
+        make_question({}, results=run, weeks=(4.0,))
+    with pytest.raises(SettingsError, match="expected one week, or two"):
+        make_question({}, results=run, weeks=(0.0, 1.0, 1.0))
+    with pytest.raises(SettingsError, match="--week names one of a run's results"):
+        make_question({}, weeks=(0.0,))
+    nameless = write_run(tmp_path / "nameless", counts.assign(week=""))
+    asked, assumptions = make_question({}, results=nameless)
+    assert asked.p == pytest.approx(counts["x"].sum() / counts["n"].sum())
+    assert assumptions.set_index("name").loc["p", "source"] == "apoptotic_fraction, 80 biopsies"
+    with pytest.raises(SettingsError, match="weeks: none, as no biopsy names one"):
+        make_question({}, results=nameless, weeks=(0.0,))
 
 
 def test_no_results_and_no_such_fraction(tmp_path):

@@ -30,7 +30,6 @@ POOLING = {
 P_OF_PATIENTS = {
     "imganalysis.cohort.compare.Comparison": "one value per patient goes in: `n_patients`",
     "imganalysis.quantify.clustering.Clustering": "labels of cells drawn anew within each field",
-    "imganalysis.cohort.power_inputs.PowerInputs": "no p value: a share of cells that is assumed",
     "imganalysis.powering.Question": "no p value: a share of cells that is assumed",
 }
 """Everything with a p value in it, and what its unit is."""

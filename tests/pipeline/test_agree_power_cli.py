@@ -127,6 +127,11 @@ def test_mistakes_are_one_line(run, biopsies, tmp_path):
         (("agree", *reversed(biopsies)), "Ours comes first"),
         (("power", "--p", "40"), "--p: expected a share"),
         (("power", "--fields", "five"), "--fields"),
+        (("power", "--from", tmp_path, "--week", "first"), "--week: expected a week"),
+        (
+            ("agree", *biopsies, "--ours-column", "apoptotic_fractoin"),
+            "no column apoptotic_fractoin; is apoptotic_fraction meant?",
+        ),
         (("power", "--from", tmp_path), "run.json"),
     ):
         code, _, err = run(*arguments)

@@ -76,7 +76,8 @@ def test_power_starts_from_the_cells_that_the_fraction_is_made_of(results: Path)
     for fraction in ("apoptotic_fraction", "pct_T"):
         found = read_inputs(results, fraction=fraction)
         scale = 100 if fraction.startswith("pct_") else 1
-        assert found.p.value * scale == pytest.approx(row[fraction])
+        ((share, n),) = found.shares.values()
+        assert n == 1 and share.value * scale == pytest.approx(row[fraction])
     assert fields["n_denominator_apoptotic_fraction"].sum() == row["n_tumour"]
     other = fields["panel"] == "infiltrate"
     assert fields.loc[other, "n_denominator_apoptotic_fraction"].isna().all()
