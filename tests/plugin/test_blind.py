@@ -183,7 +183,15 @@ def test_undo_delete_resume_and_what_goes_wrong(
 ) -> None:  # fmt: skip
     from qtpy.QtCore import Qt
 
+    # What is missing is said, and what will be shown.
+    blind.folder.clear()
+    assert blind.state.text() == "Choose a folder for the reading"
+    blind.reader.clear()
+    assert blind.state.text() == "Type the reader's name"
+    qtbot.keyClicks(blind.reader, "Ann")
+    qtbot.keyClicks(blind.folder, str(tmp_path / "readings"))
     blind.n.setValue(1)
+    assert blind.state.text() == "2 fields of 2 biopsies to count"
     blind.start()
     view = blind.view
     path = tmp_path / "readings" / "Ann_apoptosis_1.json"

@@ -114,6 +114,9 @@ def test_the_exported_table_is_the_one_that_the_batch_writes_with_the_same_corre
     qtbot.keyClicks(widget.why, "condensed")
     click(qtbot, widget.classes["tumour_apoptotic"])
     assert session.field.cell(first)[t.PHENOTYPE] == "tumour_apoptotic"
+    header = widget.edits.header()
+    assert header.length() <= widget.edits.viewport().width(), "all of an edit is seen"
+    assert viewer.dims.axis_labels[0] == "z", "what the slider moves"
     viewer.reset_view()
     row = session.field.cell(second)
     click_picture(qtbot, viewer, float(row[t.Y]), float(row[t.X]))

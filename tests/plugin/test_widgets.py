@@ -100,7 +100,8 @@ def test_a_study_is_opened_listed_filtered_reviewed_and_walked_through(
         row = biopsies.loc[item.data(0, Qt.ItemDataRole.UserRole).name]
         assert item.text(2) == str(row["n_tumour"])
         assert item.text(1).startswith(f"{100 * row['apoptotic_fraction']:.1f} %")
-        assert item.text(4) == ", ".join(row["flags"].split(";"))
+        flags = row["flags"].split(";")
+        assert item.text(4) == f"{len(flags)}  {', '.join(flags)}"
 
     # A double click opens; the layers are the panel's channels, masks, nuclei and outlines.
     first = lines(study.tree)[0]
@@ -340,6 +341,8 @@ def test_the_gallery_shows_a_class_and_a_click_goes_to_the_cell(
     kind = "non_tumour"
     gallery.kind.setCurrentIndex(gallery.kind.findData(kind))
     mine = written[written["evaluable"] & (written["phenotype"] == kind)]
+    # A long name is cut in a narrow dock; the number before it can be read.
+    assert gallery.kind.currentText() == f"{session.class_counts[kind]}  {kind}"
     gallery.order.setCurrentIndex(gallery.order.findData("casp3_max_mean"))
     ordered = list(mine.sort_values("casp3_max_mean", kind="stable")["label"])
     page = [int(gallery.list.item(i).text()) for i in range(gallery.list.count())]

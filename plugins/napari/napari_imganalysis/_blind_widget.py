@@ -102,6 +102,7 @@ class BlindWidget(QWidget):
         for edit in (self.reader, self.folder):
             edit.textChanged.connect(self._look)
         self.panel.currentIndexChanged.connect(self._look)
+        self.n.valueChanged.connect(self._look)
         self.start_button = QPushButton("Begin")
         self.start_button.clicked.connect(self.start)
         self.again_button = QPushButton("Read some again")
@@ -202,7 +203,15 @@ class BlindWidget(QWidget):
             text = "Open a study first, with the Study widget"
         elif not self.panel.count():
             text = "The study has no field that can be counted"
-        elif ready and self._path().is_file():
+        elif not ready:
+            named = bool(self.reader.text().strip())
+            text = "Choose a folder for the reading" if named else "Type the reader's name"
+        elif not self._path().is_file():
+            groups = c.countable(opened, self.panel.currentText())
+            wanted = self.n.value()
+            n = sum(min(len(names), wanted) if wanted else len(names) for names in groups.values())
+            text = f"{plural(n, 'field')} of {plural(len(groups), 'biopsy', 'biopsies')} to count"
+        else:
             with told(self._session):
                 reading = c.load(self._latest())
                 done, n = len(reading.done), len(reading.order)

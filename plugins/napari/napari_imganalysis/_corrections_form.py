@@ -76,7 +76,7 @@ class CorrectionsForm(Leaving):
         self.reviews = (
             _button("Reviewed", "Every nucleus and class is right: the field may train a network"),
             _button("To look at", "Somebody has to look at this field again"),
-            _button("Open", "Nobody has judged the field"),
+            _button("Not reviewed", "Nobody has judged the field, or no more"),
         )
         for button in self.reviews:
             button.setCheckable(True)
@@ -89,9 +89,10 @@ class CorrectionsForm(Leaving):
         self.edits.setUniformRowHeights(True)
         header = self.edits.header()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(0, 205)
-        header.resizeSection(1, 90)
-        header.resizeSection(2, 55)
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, width in enumerate((70, 50, 88), start=1):
+            header.resizeSection(column, width)
         self._lay_out()
 
     def _lay_out(self) -> None:

@@ -106,7 +106,7 @@ class GalleryWidget(QWidget):
         self.kind.clear()
         for name, n in counts.items():
             mark = class_icon(name, legend.colours[legend.code(name) - 1])
-            self.kind.addItem(mark, f"{name}  {n}", name)
+            self.kind.addItem(mark, f"{n}  {name}", name)  # a long name may be cut, a number not
         if now in counts:
             self.kind.setCurrentIndex(list(counts).index(now))
         self.kind.blockSignals(False)

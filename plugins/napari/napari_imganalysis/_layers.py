@@ -84,6 +84,7 @@ def stack_layers(
             "contrast_limits": contrast_limits(middles[position]),
             "gamma": GAMMA,
             "metadata": {OURS: {**(facts or {}), "marker": marker, "channel": position}},
+            "axis_labels": ("y", "x") if flat else ("z", "y", "x"),  # the slider's name
             **scale_of(stack.pixel_size, 2 if flat else 3),
         }
         colour = colours.get(marker)

@@ -296,7 +296,8 @@ def _item(row: Row, biopsy: str = "") -> QTreeWidgetItem:
     name = f"{row.name}  {row.status}" if row.kind == "biopsy" and row.status else row.name
     # The biopsy's name stands in the line above.
     short = name.removeprefix(biopsy).lstrip("_-. ") if biopsy else name
-    flags = ", ".join(row.flags)
+    # Their number first: of a narrow list that is what can be read.
+    flags = f"{len(row.flags)}  {', '.join(row.flags)}" if row.flags else ""
     failed = row.status.startswith("failed")
     fraction = row.status if failed else row.fraction
     item = QTreeWidgetItem([short or name, fraction, row.cells, MARKS.get(row.review, ""), flags])
