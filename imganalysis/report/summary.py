@@ -40,7 +40,7 @@ def summary_table(
         cells = [_plain(row.get(name)) for name in LEADING]
         cells.append(_fields(row))
         cells += [_fraction(row, name, percent) for name, percent in fractions]
-        cells.append(_plain(row.get("flags")).replace(";", ", "))
+        cells.append(_by_word(_plain(row.get("flags"))))
         rows.append(cells)
     return columns, rows
 
@@ -67,6 +67,16 @@ def bleedthrough_note(fields: pd.DataFrame) -> str:
         "no single stain control. A strong one makes the fractions wrong; scan a control of each "
         "dye, or give the shares that you know (--calibration, docs/calibration.md)."
     )
+
+
+def _by_word(flags: str) -> str:
+    """Name each word once, with all that it is said of: ``low_count (pct_T, pct_NK), ...``."""
+    said: dict[tuple[str, bool], list[str]] = {}
+    for flag in flags.split(";"):
+        of, colon, word = flag.rpartition(":")
+        said.setdefault((word, bool(colon)), []).append(of)
+    texts = (f"{word} ({', '.join(of)})" if named else word for (word, named), of in said.items())
+    return ", ".join(texts)
 
 
 def _missing(value: Any) -> bool:

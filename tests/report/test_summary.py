@@ -71,3 +71,10 @@ def test_failed_fields_flags_and_unknown_weeks():
 def test_rows_keep_their_order():
     table = pd.concat([one(biopsy=name) for name in ("b", "a", "10", "9")])
     assert [row[0] for row in summary_table(table, [])[1]] == ["b", "a", "10", "9"]
+
+
+def test_a_flag_of_several_fractions_is_said_once():
+    flags = "pct_T:low_count;form_not_cleaved;af:below_LoD;pct_NK:low_count;low_count"
+    assert cells(one(flags=flags))["flags"] == (
+        "low_count (pct_T, pct_NK), form_not_cleaved, below_LoD (af), low_count"
+    )
