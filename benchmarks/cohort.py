@@ -12,6 +12,7 @@ import numpy as np
 from _common import options, report
 from _trial import ENDPOINT, trial
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from imganalysis.cohort.compare import two_samples
 from imganalysis.cohort.exact import rank_sum_p
@@ -45,6 +46,12 @@ def weeks(seed: int, **more: float) -> tuple[list[bool], list[str]]:
     return [row["p"] <= 0.05 for row in found], [row["method"] for row in found]
 
 
+def row(what: str, asked: str, hits: np.ndarray) -> list[object]:
+    """Give a share with its interval by the number of cohorts alone (Clopper and Pearson)."""
+    lo, hi = proportion_confint(int(hits.sum()), len(hits), method="beta")
+    return [what, asked, float(hits.mean()), f"{100 * lo:.1f} to {100 * hi:.1f} %"]
+
+
 def main() -> None:
     """Simulate, test, and report."""
     chosen = options(__doc__)
@@ -52,11 +59,12 @@ def main() -> None:
     start = time.perf_counter()
     null = np.array([between(seed) for seed in range(2 * n)])
     power = np.array([between(seed, group_shift=1.0) for seed in range(n // 4)])
-    rows: list[list[object]] = [
-        ["12 v 12 patients, no difference: Welch on logits", "3.5 to 6.5 %", null[:, 0].mean()],
-        ["the same, exact Mann-Whitney", "3.5 to 6.5 %", null[:, 1].mean()],
-        ["the same, cells pooled (not offered)", "about 82 %", null[:, 2].mean()],
-        ["odds ratio 2.7 between groups: Welch on logits", "", power[:, 0].mean()],
+    no = "12 v 12 patients, no difference: Welch on logits"
+    rows = [
+        row(no, "3.5 to 6.5 %", null[:, 0]),
+        row("the same, exact Mann-Whitney", "3.5 to 6.5 %", null[:, 1]),
+        row("the same, cells pooled (not offered)", "about 82 %", null[:, 2]),
+        row("odds ratio 2.7 between groups: Welch on logits", "", power[:, 0]),
     ]
     for what, asked, m, more in (
         ("24 patients, weeks 0, 1, 4, one without tumour, no change", "3.5 to 6.5 %",
@@ -69,18 +77,19 @@ def main() -> None:
         found = [weeks(seed, **more) for seed in range(m)]
         hits = np.array([f[0] for f in found])
         mixed = np.mean([method == "mixed_t" for f in found for method in f[1]])
-        rows.append([f"{what}: week 1", asked, hits[:, 0].mean()])
-        rows.append([f"{what}: week 4", asked, hits[:, 1].mean()])
-        rows.append([f"{what}: share by the mixed model", "", mixed])
+        rows.append(row(f"{what}: week 1", asked, hits[:, 0]))
+        rows.append(row(f"{what}: week 4", asked, hits[:, 1]))
+        rows.append([f"{what}: share by the mixed model", "", mixed, ""])
     seconds = time.perf_counter() - start
     report(
         "Cohorts",
-        ["share of cohorts called different at 5 %", "asked", "measured"],
+        ["share of cohorts called different at 5 %", "asked", "measured", "interval"],
         rows,
         notes=f"{2 * n} cohorts of two groups, {n} of every other kind ({n // 4} with two lesions, "
         "or with a difference), simulated at the level of "
         "counts per field: patients differ by 0.8 on the logit scale, their weeks by 0.4, fields "
-        f"by 0.5; 6 (4) fields of 80 tumour cells. {seconds:.0f} s in all.",
+        f"by 0.5; 6 (4) fields of 80 tumour cells. Intervals of 95 % by the number of cohorts. "
+        f"{seconds:.0f} s in all.",
         target=chosen.json,
     )
 

@@ -49,10 +49,13 @@ def is_of_cells(paths: Sequence[Path]) -> bool:
         columns = list(read_text(path).columns)
         of_cells = {t.FIELD, t.CLASS} <= set(columns)
         if not of_cells and t.BIOPSY not in columns:
+            named = {t.BIOPSY, t.FIELD, t.CLASS}
+            alike = [f"{one!r} as {one.casefold()}" for one in columns if one.casefold() in named]
+            hint = f"; write {', '.join(alike)}" if alike else ""
             raise TableError(
                 f"{path}: expected a table of biopsies ({t.BIOPSY} and {t.FRACTION}, "
                 f"{t.PERCENT} or {t.N_POSITIVE} and {t.N_TOTAL}) or of cells ({t.FIELD}, "
-                f"{t.CLICK_X}, {t.CLICK_Y}, {t.CLASS}); found: {', '.join(columns)}"
+                f"{t.CLICK_X}, {t.CLICK_Y}, {t.CLASS}); found: {', '.join(columns)}{hint}"
             )
         kinds.append(of_cells)
     if len(set(kinds)) > 1:

@@ -10,6 +10,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis import tables_cohort as c
 from imganalysis.cohort.adjust import adjusted
+from imganalysis.cohort.cell_tables import read_parquet
 from imganalysis.cohort.clinical import Clinical, follow_up, read_clinical, visits
 from imganalysis.cohort.describe import by_week, na_by_week
 from imganalysis.cohort.endpoints import Endpoint, endpoints
@@ -236,7 +237,7 @@ def _losses(
             for label, biopsy, panel_name in mine[[t.FIELD, t.BIOPSY, t.PANEL]].itertuples(
                 index=False
             ):
-                table = pd.read_parquet(cells_path(one.path, label))
+                table = read_parquet(cells_path(one.path, label))
                 told = countable(table, names[panel_name])
                 cells.setdefault(patient[biopsy], []).append(told)
         if cells:

@@ -83,13 +83,29 @@ def _cells(path: Path) -> pd.DataFrame:
     return one
 
 
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a table of ``cells/``.
+
+    Raises
+    ------
+    TableError
+        Not there, or damaged.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise TableError(
+            f"{path}: no such file; the results are not whole: copy all of cells/, or run again"
+        ) from None
+    except (OSError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise TableError(f"{path}: no parquet table, or damaged ({said}); run again") from None
+
+
 def _read_any(path: Path) -> pd.DataFrame:
     if path.suffix.lower() != ".parquet":
         return read_text(path)
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: no parquet table ({error})") from None
+    table = read_parquet(path)
     wanted = (t.FIELD, t.BIOPSY, t.LABEL, t.CELL_ID, *POSITION, t.PHENOTYPE, t.EVALUABLE)
     kept = table[[name for name in wanted if name in table]]
     # float64 to text and back keeps every digit.

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+CENTURY = 36525.0
+"""Days; nobody is followed for longer, and a spreadsheet counts the days since 1900."""
+
 Key = tuple[str, str, float]
 """Patient, lesion ('' where the table has none), week (NaN where it has none)."""
 
@@ -112,6 +115,7 @@ def read_clinical(path: Path) -> Clinical:
             week = number(sheet, at, WEEK, cells[WEEK])
             if math.isnan(week):
                 raise sheet.error(at, WEEK, "empty; a row of a table with weeks is a visit")
+            _no_date(sheet, at, WEEK, week, 7.0)
         key = (patient, lesion, f"{week:g}")
         if key in seen:
             what = ", ".join(f"{n} {v}" for n, v in zip(KEYS, key, strict=True) if n in keys)
@@ -139,6 +143,16 @@ def _one_spelling(sheet: Sheet, found: Iterable[tuple[int, str]]) -> None:
                 f"{patient!r}, but {other!r} in row {before}: one patient, or two? Spell one "
                 "patient in one way, and two by more than case and blanks",
             )
+
+
+def _no_date(sheet: Sheet, row: int, column: str, value: float, days: float) -> None:
+    """Refuse a time of more than a century: a date as the number that it is to a spreadsheet."""
+    if abs(value) * days > CENTURY:
+        unit = column.removeprefix("time_")
+        raise sheet.error(
+            row, column, f"{value:g}, which would be {abs(value) * days / 365.25:.0f} years; is it "
+            f"a date as a number? Write the {unit.removesuffix('s')}s since the start of treatment",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,7 @@ def follow_up(clinical: Clinical) -> tuple[str, dict[str, Followed]] | None:
             lacking = EVENT if name == column else column
             raise sheet.error(at, lacking, f"empty, but {name} is given for patient {patient}")
         at, time = values[column]
+        _no_date(sheet, at, column, time, TIMES[column])
         if time < 0:
             raise sheet.error(at, column, f"{time:g}; a time followed cannot be negative")
         at, event = values[EVENT]

@@ -77,9 +77,11 @@ def grouping(clinical: Clinical, column: str) -> Grouping:
         A group is spelt in two ways, or something else stands among numbers.
     """
     if column not in clinical.columns:
+        meant = [name for name in clinical.columns if alike_key(name) == alike_key(column)]
+        hint = f"is {meant[0]} meant? " if meant else ""
         raise SettingsError(
-            f"--by {column}: {clinical.sheet.path} has no such column; "
-            f"it has {', '.join(clinical.columns) or 'none but its keys'}"
+            f"--by {column}: {clinical.sheet.path} has no such column; {hint}it has "
+            f"{', '.join(clinical.columns) or 'none but its keys'}"
         )
     check_column(clinical, column)
     of, differing = clinical.of_patient(column)

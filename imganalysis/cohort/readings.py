@@ -190,7 +190,8 @@ def _percent(
             first = also or "the endpoint of biopsies.csv"
             wanted = f"{first}, {t.FRACTION} (0 to 1), {t.PERCENT} (0 to 100) or "
             wanted += f"{_COUNTS[0]} and {_COUNTS[1]} (counts)"
-            found = ", ".join(there) if there else ", ".join(map(str, table.columns))
+            could = [str(column) for column in table if _is_reading(table, str(column))]
+            found = ", ".join(there or could) or ", ".join(map(str, table.columns))
             what = "more than one column of readings" if there else "no column of readings"
             raise TableError(
                 f"{path}: {what}; expected one of {wanted}, found {found}; name another with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,13 +43,15 @@ def from_landmark(followed: Mapping[str, Followed], landmark: float) -> dict[str
 
 
 def check_landmark(columns: list[str], landmark: float | None) -> None:
-    """Refuse survival by response from the start.
+    """Refuse survival by response from the start, and a landmark that is no week after it.
 
     Raises
     ------
     SettingsError
         Says why.
     """
+    if landmark is not None and not 0 <= landmark < math.inf:
+        raise SettingsError(f"--landmark: expected a week from 0 on, e.g. 8; found {landmark:g}")
     if c.RESPONSE in columns and landmark is None:
         raise SettingsError(f"survival by {c.RESPONSE} is not given from the start: {IMMORTAL}")
 

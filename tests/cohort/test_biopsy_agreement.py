@@ -271,3 +271,5 @@ def test_the_kind_of_table_is_told_by_its_columns(tmp_path, theirs):
         is_of_cells([cells, theirs])
     with pytest.raises(TableError, match="expected a table of biopsies"):
         is_of_cells([write(tmp_path / "n.csv", a=[1])])
+    with pytest.raises(TableError, match="write 'Biopsy' as biopsy"):
+        is_of_cells([write(tmp_path / "n.csv", Biopsy=["B1"], percent=[1])])

@@ -207,6 +207,25 @@ def test_what_cannot_be_done_is_said(results: Path, clinical: Path, tmp_path: Pa
         analyse_cohort([folder], clinical)
 
 
+def test_results_that_are_not_whole_are_told(clinical: Path, tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "r", made_up(), cells=True)
+    one = folder / "cells" / "P01-W1_0.parquet"
+    one.write_bytes(b"no table")
+    with pytest.raises(TableError, match=r"P01-W1_0\.parquet: no parquet table, or damaged"):
+        analyse_cohort([folder], clinical)
+    one.unlink()
+    with pytest.raises(TableError, match=r"P01-W1_0\.parquet: no such file; the results are not"):
+        analyse_cohort([folder], clinical)
+
+
+def test_options_that_mean_nothing_are_told(results: Path, clinical: Path) -> None:
+    for landmark in (float("nan"), -1.0, float("inf")):
+        with pytest.raises(SettingsError, match="--landmark: expected a week from 0 on"):
+            analyse_cohort([results], clinical, Asked(landmark=landmark))
+    with pytest.raises(SettingsError, match="is dose meant"):
+        analyse_cohort([results], clinical, Asked(by=("Dose",)))
+
+
 def test_numbers_as_names_keep_their_zeros(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "r", made_up(2, names=["007", "NA"]))
     path = tmp_path / "c.csv"
