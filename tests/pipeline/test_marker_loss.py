@@ -4,8 +4,8 @@ True nuclei are given. Cells are chosen in two ways. First over cells that are k
 to be of the tumour, which nobody knows of a biopsy: the lymphocytes in a nest have neither marker
 by their lineage, so that over all nuclei of a nest the truth itself is below 1 without any loss.
 These tests show what bleed-through and its correction do to the association of two measured
-markers. Then by calls, gates and classes alone, as `imganalysis cohort` chooses them: these show how
-far that is off.
+markers. Then by calls, gates and classes alone, as `imganalysis cohort` chooses them: these show
+how far that is off.
 """
 
 from __future__ import annotations
