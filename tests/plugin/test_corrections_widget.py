@@ -278,6 +278,41 @@ def test_nuclei_and_regions_are_drawn_in_the_picture(
     done(widget, qtbot)
 
 
+def test_what_goes_wrong_in_a_thread_is_told_and_the_next_edit_tries_again(
+    viewer: Any, add: Add, session: Any, study: tuple[Path, Path], qtbot: Any,
+    messages: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from qtpy.QtCore import Qt
+
+    _, out = study
+    widget = of_anna(add, session, out)
+    labels = inner(session)
+
+    def delete(label: int) -> None:
+        session.select(label)
+        qtbot.mouseClick(widget.delete, Qt.MouseButton.LeftButton)
+
+    delete(labels[0])
+    done(widget, qtbot)
+    for error, said in ((OSError(5, "Input/output error"), "Input/output error"),
+                        (ValueError("odd"), "odd); its edits are in the log")):  # fmt: skip
+
+        def refuse(*_: object, wrong: Exception = error) -> None:
+            raise wrong
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(widget._editor), "finish_job", lambda _: (0, refuse))
+            delete(labels.pop())
+            widget._finish()
+            qtbot.waitUntil(lambda: widget._finisher is None, timeout=SLOW)
+            widget._later.stop()
+        assert messages[-1][0] == "error"
+        assert said in messages[-1][1]
+    delete(labels.pop())
+    done(widget, qtbot)
+    assert "up to date" in widget.state.text()
+
+
 def test_corrections_become_pairs_and_a_recipe(
     viewer: Any, add: Add, session: Any, study: tuple[Path, Path], qtbot: Any, tmp_path: Path,
     messages: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch,

@@ -312,17 +312,21 @@ class CorrectionsWidget(CorrectionsForm):
 
         me, (edition, work) = ref(self), job
 
-        def over(table: Any) -> None:
+        def over(table: Any = None, error: Exception | None = None) -> None:
             widget = me()
             if widget is not None:
                 widget._finisher = None
                 with told(widget._session):
+                    if error is not None:
+                        raise _mendable(error)
                     widget._editor.adopt_table(edition, table)
-                if widget._editor.finish_job() is not None:
+                if error is None and widget._editor.finish_job() is not None:
                     widget._later.start()
                 widget._tell_state()
 
-        self._finisher = create_worker(work, _connect={"returned": over})
+        self._finisher = create_worker(
+            work, _connect={"returned": over, "errored": lambda error: over(error=error)}
+        )
 
     def _measure(self) -> None:
         """Measure the field in a thread, so that its table can follow."""
@@ -345,24 +349,17 @@ class CorrectionsWidget(CorrectionsForm):
             widget._worker = None
             with told(widget._session):
                 if error is not None:
-                    raise error
+                    raise _mendable(error)
                 if act is not None:
                     act()
             widget._tell_state()
             if error is None and editor.behind:
                 widget._measure()
 
-        def failed(error: Exception) -> None:
-            if isinstance(error, ImganalysisError | OSError):
-                over(None, error)
-            else:
-                text = f"The field cannot be measured ({type(error).__name__}: {error}); its edits "
-                over(None, CorrectionsError(text + "are in the log. Please report this"))
-
         self._worker = create_worker(
             work,
             _connect={"returned": lambda made: over(lambda: editor.adopt(turn, made)),
-                      "errored": failed},
+                      "errored": lambda error: over(None, error)},
         )  # fmt: skip
         self._tell_state()
 
@@ -393,3 +390,11 @@ class CorrectionsWidget(CorrectionsForm):
         if place:
             with told(self._session):
                 self._editor.keep_log(Path(place))
+
+
+def _mendable(error: Exception) -> Exception:
+    """Give an error of a thread as one that is told; what nobody foresaw asks for a report."""
+    if isinstance(error, ImganalysisError | OSError):
+        return error
+    text = f"The field cannot be measured ({type(error).__name__}: {error}); its edits are in the "
+    return CorrectionsError(f"{text}log. Please report this")
