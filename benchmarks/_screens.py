@@ -126,6 +126,7 @@ def make(results: Path, out: Path, wanted: Sequence[str], field: str = FIELD) ->
     """Make the pictures of some widgets; gives their files."""
     import napari
     from napari_imganalysis._attach import PLUGIN
+    from napari_imganalysis._gates_draft import draft_path
     from qtpy.QtWidgets import QApplication
 
     out.mkdir(parents=True, exist_ok=True)
@@ -151,6 +152,7 @@ def make(results: Path, out: Path, wanted: Sequence[str], field: str = FIELD) ->
             path = out / f"napari-{name.lower().replace(' ', '-')}-{theme}.png"
             _save(viewer.window.screenshot(canvas_only=False, flash=False), path)
             made.append(path)
+        draft_path(results).unlink(missing_ok=True)  # of the gate that was moved for its picture
         viewer.close()
         _wait(QApplication)
     return made

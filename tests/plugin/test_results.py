@@ -81,7 +81,10 @@ def test_a_biopsy_without_a_fraction_says_why(results: Path) -> None:
     opened.biopsies.loc[0, "apoptotic_fraction"] = float("nan")
     opened.biopsies["reason"] = opened.biopsies["reason"].astype(object)
     opened.biopsies.loc[0, "reason"] = "pct_T: not_stained; apoptotic_fraction: ungated"
-    assert rows_of(opened, Reviews(None))[0].fraction == "NA: ungated"
+    row = rows_of(opened, Reviews(None))[0]
+    assert row.fraction == "NA: ungated"
+    told = study_text(row, opened, Reviews(None))
+    assert told.index("tumour_vital") < told.index("NA pct_T: not_stained"), "classes come first"
 
 
 def test_the_list_is_filtered_by_flag_and_text(results: Path) -> None:

@@ -51,7 +51,9 @@ def study_text(row: Row, opened: Opened, reviews: Reviews) -> str:
         parts.append(f"{row.fraction} cells of {name} (the interval is the biopsy's)")
     if row.counts:
         parts.append(_counts(row, opened))
-    if row.kind != "biopsy" and row.name:
+    if row.kind == "biopsy":
+        parts += _missing_lines(row, opened)
+    elif row.name:
         parts += _field_lines(row, opened, reviews)
     parts += [f"&#9873; {escape(explained(word))}" for word in row.flags]
     return "<br>".join(parts)
@@ -78,10 +80,16 @@ def _biopsy_lines(row: Row, opened: Opened) -> list[str]:
                 text += f" of {plural(int(n), 'cell')}"
             if text not in lines:
                 lines.append(text)
-    reason = found.iloc[0].get("reason") if not found.empty else None
-    if isinstance(reason, str) and reason:
-        lines += [f"NA {escape(explained(part.strip()))}" for part in reason.split(";")]
     return lines
+
+
+def _missing_lines(row: Row, opened: Opened) -> list[str]:
+    """Say why a fraction is NA."""
+    found = opened.biopsies[opened.biopsies["biopsy"] == row.name]
+    reason = found.iloc[0].get("reason") if not found.empty else None
+    if not (isinstance(reason, str) and reason):
+        return []
+    return [f"NA {escape(explained(part.strip()))}" for part in reason.split(";")]
 
 
 def _counts(row: Row, opened: Opened) -> str:
