@@ -116,7 +116,10 @@ def test_the_total_interval_holds_the_headline_and_needs_a_standard_error(plain:
     alone = judged({name: objects[name] for name in samples[t.FIELD]}, samples, manual)
     row = biopsies(alone, fields).iloc[0]
     assert "apoptotic_fraction_lod: blank_unknown" in row["reason"].split("; ")
-    assert math.isnan(row["apoptotic_fraction_lob"]) and "lod_unknown" in row["flags"].split(";")
+    assert (
+        math.isnan(row["apoptotic_fraction_lob"])
+        and "apoptotic_fraction:lod_unknown" in row["flags"]
+    )
 
 
 def test_draws_hang_on_the_gate_alone() -> None:
