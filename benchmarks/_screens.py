@@ -8,6 +8,8 @@ A widget gets its pictures by one entry in `SCENES`.
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import tempfile
 import time
 from functools import cache
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 SIZE = (1366, 768)
 THEMES = ("dark", "light")
 FIELD = "P01-W1_apoptosis_1"
+READER = "reader 1"  # in place of the name of whoever makes the pictures
 
 
 def _study(viewer: Any, widgets: dict[str, Any]) -> None:
@@ -182,14 +185,17 @@ def main() -> None:
     parser.add_argument("--field", default=FIELD, help="field that is shown")
     parser.add_argument("widgets", nargs="*", help=f"of {', '.join(SCENES)}; all by default")
     given = parser.parse_args()
+    os.environ["LOGNAME"] = READER
     with tempfile.TemporaryDirectory() as temporary:
         results = given.results
         if results is None:
             from imganalysis.opening import open_study, sample_study
             from imganalysis.pipeline import run_study
 
-            results = Path(temporary) / "results"
-            run_study(open_study(sample_study(None, results)), results)
+            results = Path(temporary) / "my_results"
+            # A copy: what Export says has the study's path, which is nobody's business.
+            study = shutil.copytree(sample_study(None, results), Path(temporary) / "my_study")
+            run_study(open_study(study), results)
         for path in make(results, given.out, given.widgets or list(SCENES), given.field):
             print(path)
 
