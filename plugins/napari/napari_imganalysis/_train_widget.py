@@ -114,7 +114,7 @@ class TrainWidget(Leaving):
         some = plan is not None and len(plan.fields) > len(plan.held_out)
         text = "Open the results of a study." if plan is None else plan.text
         if plan is not None and plan.fields and not some:
-            text += "\nThat is all of them: review one more field to have something to train on."
+            text += "\nAll of them are kept to test with: review another field to train on."
         self.nuclei.setText(text)
         self.export_button.setEnabled(some and not busy)
         self.train_button.setEnabled(self.prepared is not None and not busy)
