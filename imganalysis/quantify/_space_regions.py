@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from imganalysis import tables as t
 from imganalysis.quantify.regions import MARGIN, REGIONS, STROMA, TUMOUR
-from imganalysis.quantify.statistics import cluster_density
+from imganalysis.quantify.statistics import cluster_density, two_sided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,10 +100,10 @@ def _ratio(
     parts = (x - a * n / area) / n
     m = row["n_fields"]
     poisson = float((1 / n).sum())
-    q = 0.5 + group.summary.confidence / 2
+    confidence = group.summary.confidence
     if m > 1:
         between = m / (m - 1) * float(((parts[:, 0] - parts[:, 1]) ** 2).sum())
-        half = float(stats.t.ppf(q, m - 1)) * max(between, poisson) ** 0.5
+        half = two_sided(confidence, m - 1) * max(between, poisson) ** 0.5
     else:
-        half = float(stats.norm.ppf(q)) * (group.summary.deff_default * poisson) ** 0.5
+        half = two_sided(confidence) * (group.summary.deff_default * poisson) ** 0.5
     return row | {"value": value, "lo": value * np.exp(-half), "hi": value * np.exp(half)}

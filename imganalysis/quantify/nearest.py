@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from scipy.spatial import cKDTree
 
-from imganalysis.quantify.statistics import wilson
+from imganalysis.quantify.statistics import two_sided, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,14 +158,11 @@ def _spread(
     rest = np.maximum(y - d, 1e-9)
     greenwood = np.cumsum(d / (y * rest))
     if m == 1:
-        return np.sqrt(deff_default * greenwood), float(stats.norm.ppf(0.5 + confidence / 2))
+        return np.sqrt(deff_default * greenwood), two_sided(confidence)
     # (y - d) in place of y, as in Greenwood's formula, is what makes small samples come out.
     influence = np.cumsum((events - risk * d / y) / np.sqrt(y * rest), axis=1)
     between = m / (m - 1) * (influence**2).sum(axis=0)
-    return (
-        np.sqrt(np.maximum(between, greenwood)),
-        float(stats.t.ppf(0.5 + confidence / 2, m - 1)),
-    )
+    return np.sqrt(np.maximum(between, greenwood)), two_sided(confidence, m - 1)
 
 
 def _band(

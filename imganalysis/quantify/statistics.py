@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,21 @@ class Estimate:
     method: str = ""
 
 
+@cache
+def two_sided(confidence: float, df: int | None = None) -> float:
+    """How many standard errors an interval reaches to either side.
+
+    Parameters
+    ----------
+    confidence
+        Of the interval.
+    df
+        Degrees of freedom of Student's t; the normal distribution if not given.
+    """
+    upper = 0.5 + confidence / 2
+    return float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+
+
 def wilson(
     x: float, n: float, *, confidence: float = 0.95, z: float | None = None
 ) -> tuple[float, float]:
@@ -66,7 +82,7 @@ def wilson(
     if n <= 0:
         return float("nan"), float("nan")
     if z is None:
-        z = float(stats.norm.ppf(0.5 + confidence / 2))
+        z = two_sided(confidence)
     p = x / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
@@ -125,7 +141,7 @@ def cluster_proportion(
         return Estimate(p, lo, hi, naive_lo, naive_hi, deff_default, float("nan"), method)
     variance = m / (m - 1) * float(np.sum((xs - p * ns) ** 2)) / total**2
     deff = max(1.0, variance / (p * (1 - p) / total))
-    t = float(stats.t.ppf(0.5 + confidence / 2, m - 1))
+    t = two_sided(confidence, m - 1)
     lo, hi = wilson(p * total / deff, total / deff, z=t)
     return Estimate(p, lo, hi, naive_lo, naive_hi, deff, anova_icc(xs, ns), "wilson_deff_t")
 
@@ -193,13 +209,13 @@ def cluster_density(
     n = float(xs.sum())
     density = n / area
     naive_lo, naive_hi = _garwood(n, 1 - confidence)
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = two_sided(confidence)
     if m == 1 or n == 0:
         deff, method = deff_default, "poisson_deff_default"
     else:
         variance = m / (m - 1) * float(np.sum((xs - density * areas_) ** 2)) / area**2
         deff, method = max(1.0, variance / (density / area)), "poisson_deff_t"
-        z = float(stats.t.ppf(0.5 + confidence / 2, m - 1))
+        z = two_sided(confidence, m - 1)
     lo, hi = _poisson_score(n / deff, z)
     return Estimate(
         density,
@@ -214,8 +230,8 @@ def cluster_density(
 
 
 def _garwood(n: float, alpha: float) -> tuple[float, float]:
-    lo = float(stats.chi2.ppf(alpha / 2, 2 * n) / 2) if n > 0 else 0.0
-    return lo, float(stats.chi2.ppf(1 - alpha / 2, 2 * n + 2) / 2)
+    lo = float(special.gammaincinv(n, alpha / 2)) if n > 0 else 0.0
+    return lo, float(special.gammaincinv(n + 1, 1 - alpha / 2))
 
 
 def _poisson_score(n: float, z: float) -> tuple[float, float]:
