@@ -163,15 +163,19 @@ def merged_cells(
     many = objects[objects[t.FRAGMENTS] > 1]
     if many.empty:
         return objects
-    rows: dict[int, dict[str, Any]] = {}
-    for _, members in many.groupby(t.CELL_ID, sort=True):
-        first = members.index[members[t.LABEL] == members[t.CELL_ID]][0]
-        rows[first] = _merged(members, markers, frame_um)
-    cells = objects[objects[t.LABEL] == objects[t.CELL_ID]].copy()
-    for column in dict.fromkeys(name for row in rows.values() for name in row):
-        own = {index: row[column] for index, row in rows.items() if column in row}
-        cells.loc[list(own), column] = list(own.values())
-    return cells
+    cells = objects[objects[t.LABEL] == objects[t.CELL_ID]]
+    groups = list(many.groupby(t.CELL_ID, sort=True))
+    rows = [_merged(members, markers, frame_um) for _, members in groups]
+    labels = cells[t.LABEL].to_numpy()
+    at = [int(np.flatnonzero(labels == cell)[0]) for cell, _ in groups]
+    changed = {}
+    for column in rows[0]:
+        new = np.array([row[column] for row in rows])
+        values = cells[column].to_numpy(copy=True)
+        values = values.astype(np.result_type(values, new), copy=False)
+        values[at] = new
+        changed[column] = values
+    return cells.assign(**changed)
 
 
 def merged_contacts(touching: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
@@ -229,7 +233,8 @@ def _merged(
     for column in (t.Z, t.Y, t.X, t.SATURATED):
         if column in members:
             row[column] = _mean(members[column].to_numpy(np.float64), size)
-    row[t.ASPECT] = _aspect(members, size, [t.Z, t.Y, t.X] if solid else [t.Y, t.X])
+    if t.ASPECT in members:
+        row[t.ASPECT] = _aspect(members, size, [t.Z, t.Y, t.X] if solid else [t.Y, t.X])
     if not solid and t.SOLIDITY in members:
         row[t.SOLIDITY] = min(1.0, float(np.pi / 4 * size.sum()) / _hull_size(members))
     if t.IN_FRAME in members:
@@ -268,6 +273,7 @@ def _aspect(members: pd.DataFrame, size: NDArray[np.float64], axes: list[str]) -
 def _intensities(members: pd.DataFrame, marker: str, size: NDArray[np.float64]) -> dict[str, Any]:
     known = ("mean", "sd", "sum", "min", "max", "median", "fraction_above")
     statistics = (*known, *(f"p{n}" for n in range(101)))
+    there = set(members.columns)
     row: dict[str, Any] = {}
     for compartment, area in WEIGHTS.items():
         weights = size
@@ -276,12 +282,12 @@ def _intensities(members: pd.DataFrame, marker: str, size: NDArray[np.float64]) 
             weights = np.where(np.isfinite(found), found, size)
         for statistic in statistics:
             column = t.measure_column(marker, compartment, statistic)
-            if column in members:
+            if column in there:
                 values = members[column].to_numpy(np.float64)
                 row[column] = _pooled(members, marker, compartment, statistic, values, weights)
     for statistic in statistics:
         column = t.measure_column(marker, "max", statistic)
-        if column not in members:
+        if column not in there:
             continue
         pair = [t.measure_column(marker, c, statistic) for c in ("nucleus", "ring")]
         if not all(name in row for name in pair):
