@@ -6,13 +6,13 @@ drawing of one line and of some words; `napari_imganalysis._outlines` writes the
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from _common import options, report
 
 from imganalysis import tables as t
 from imganalysis.classify.calls import call_cells
@@ -25,6 +25,7 @@ from imganalysis.second_half import counted_part
 from imganalysis.settings import Settings
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 PER_FIELD, SIDE = 2000, 2000
@@ -115,18 +116,27 @@ def measure(n: int, times: int) -> dict[str, tuple[float, float]]:
     return {"classes and numbers": moved, "classes, numbers, outlines": timed(recolour, times)}
 
 
-def main() -> None:
-    """Print the figures beside those that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
     parser.add_argument("--cells", type=int, default=100_000)
-    parser.add_argument("--quick", action="store_true", help="fewer cells and repeats")
-    given = parser.parse_args()
-    n = min(given.cells, 20_000) if given.quick else given.cells
+
+
+def main() -> None:
+    """Measure, and report beside what is asked for."""
+    chosen = options(__doc__, add)
+    n = min(chosen.cells, 20_000) if chosen.quick else chosen.cells
     limits = (CLASSES_MS, CLASSES_MS + OUTLINES_MS)
-    for (what, (median, most)), limit in zip(
-        measure(n, 10 if given.quick else 40).items(), limits, strict=True
-    ):
-        print(f"{what}, {n:,} cells: median {median:.0f} ms, most {most:.0f} ms (under {limit})")
+    found = measure(n, 10 if chosen.quick else 40)
+    report(
+        "The napari plugin: a gate that is moved",
+        ["what", "cells", "median, ms", "most, ms", "asked for"],
+        [
+            [what, n, *times, f"under {limit} ms"]
+            for (what, times), limit in zip(found.items(), limits, strict=True)
+        ],
+        notes="By the clock, of gates at other places each time, without a window.",
+        target=chosen.json,
+    )
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ def run_one(path: Path, *, quick: bool) -> str:
     ------
     subprocess.SubprocessError
         It failed.
+    OSError
+        It wrote no table.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "result.json"
@@ -108,7 +110,7 @@ def main() -> int:
             continue
         try:
             parts.append(run_one(path, quick=options.quick))
-        except subprocess.SubprocessError as error:
+        except (subprocess.SubprocessError, OSError) as error:
             failed.append(path.stem)
             print(error, file=sys.stderr)
             parts.append(f"## {path.stem}\n\nFailed.\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from pathlib import Path
@@ -60,3 +61,13 @@ def test_with_a_screen_all_are_run(
     assert run_all.main() == 0
     assert ran == [p.stem for p in run_all.benchmarks()]
     assert "Not run" not in path.read_text(encoding="utf-8")
+
+
+def test_every_benchmark_takes_the_common_options_and_reports(run_all: Any) -> None:
+    for path in run_all.benchmarks():
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert {"options", "report"} <= calls, path.name
