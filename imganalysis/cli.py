@@ -264,7 +264,7 @@ def _run(
     from imganalysis.outline_files import left_out_of
     from imganalysis.pipeline import run_study
     from imganalysis.quantify.summary import fraction_names
-    from imganalysis.report.summary import bleedthrough_note
+    from imganalysis.report.summary import bleedthrough_note, gates_note
     from imganalysis.report.terminal import Progress, print_plan, print_results
 
     opened = open_study(study, panels=panel, settings=settings)
@@ -287,7 +287,8 @@ def _run(
     listed = result.fields[result.fields["reason"] != ""]
     problems = list(listed[["field", "reason", "message"]].itertuples(index=False, name=None))
     problems += [*left_out_of(result.fields), *lost_edits(result.corrections)]
-    print_results(result.biopsies, problems, names, out, bleedthrough_note(result.fields))
+    notes = filter(None, (gates_note(result.gates), bleedthrough_note(result.fields)))
+    print_results(result.biopsies, problems, names, out, "\n".join(notes))
     if files.get("gates_file"):
         by_person = [gate for gate in result.gates if gate.method in ("file", "manual")]
         for said in outside_values(review_gates(out), by_person):

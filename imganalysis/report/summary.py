@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imganalysis.words import plural
+from imganalysis.words import GATE_REASONS, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from imganalysis.classify.gates import Gate
 
 LEADING = ("biopsy", "patient", "week")
 NOT_AVAILABLE = "NA"
@@ -67,6 +69,39 @@ def bleedthrough_note(fields: pd.DataFrame) -> str:
         "no single stain control. A strong one makes the fractions wrong; scan a control of each "
         "dye, or give the shares that you know (--calibration, docs/calibration.md)."
     )
+
+
+def gates_note(gates: Iterable[Gate]) -> str:
+    """Say which markers have no gate, why, and what to do.
+
+    Parameters
+    ----------
+    gates
+        Of a run.
+
+    Returns
+    -------
+    str
+        One line per reason; empty where every marker has a gate.
+    """
+    lacking: dict[str, dict[tuple[str, ...], dict[str, None]]] = {}
+    for gate in gates:
+        if gate.value is None:
+            place = (gate.panel, gate.batch, gate.acquisition)
+            lacking.setdefault(gate.reason, {}).setdefault(place, {})[gate.marker] = None
+    lines = []
+    for reason, places in lacking.items():
+        said = [
+            f"{', '.join(markers)} (panel {panel}, batch {batch}, acquisition {acquisition})"
+            for (panel, batch, acquisition), markers in places.items()
+        ]
+        why = GATE_REASONS.get(reason, reason)
+        lines.append(f"No gate, and no number that needs it, of {'; '.join(said)}: {why}.")
+    if lines:
+        lines[-1] += (
+            " imganalysis gate RESULTS shows what each way to set one says (docs/gates.md)."
+        )
+    return "\n".join(lines)
 
 
 def _by_word(flags: str) -> str:

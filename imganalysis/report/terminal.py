@@ -134,7 +134,7 @@ def print_results(
     out
         Folder of the results.
     note
-        What to know about all of it, one line.
+        What to know about all of it.
     """
     from imganalysis.report.summary import summary_table
 

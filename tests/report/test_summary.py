@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from imganalysis.report.summary import summary_table
+from imganalysis.classify.gates import Gate
+from imganalysis.report.summary import gates_note, summary_table
 
 NAN = float("nan")
 
@@ -78,3 +79,20 @@ def test_a_flag_of_several_fractions_is_said_once():
     assert cells(one(flags=flags))["flags"] == (
         "low_count (pct_T, pct_NK), form_not_cleaved, below_LoD (af), low_count"
     )
+
+
+def test_markers_without_a_gate_are_named_with_what_to_do():
+    place = {"panel": "infiltrate", "batch": "B1", "acquisition": "A1"}
+    none = {"method": "none", "reason": "no_control"}
+    gates = [
+        Gate(marker="CD3", **place, **none),
+        Gate(marker="CD56", **place, **none),
+        Gate(marker="casp3", **place | {"panel": "apoptosis"}, value=2.0),
+    ]
+    assert gates_note(gates) == (
+        "No gate, and no number that needs it, of CD3, CD56 (panel infiltrate, batch B1, "
+        "acquisition A1): no secondary-only or isotype control of the panel; add one of the same "
+        "batch and acquisition. imganalysis gate RESULTS shows what each way to set one says "
+        "(docs/gates.md)."
+    )
+    assert gates_note(gates[2:]) == ""

@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from imganalysis.errors import StoppedError, StudyError
-from imganalysis.report.summary import bleedthrough_note
+from imganalysis.report.summary import bleedthrough_note, gates_note
 from imganalysis.results import made_with_classifier
 from imganalysis.words import plural
 from napari_imganalysis._attach import session_of, told
@@ -369,8 +369,8 @@ class AnalyseWidget(QWidget):
             opened = self._session.open(out)
             if self._again in opened.names:
                 self._session.open_field(self._again)
-        note = bleedthrough_note(result.fields)
-        self.status.setText("\n".join(filter(None, [f"Done: {out}{failed}", note])))
+        notes = [gates_note(result.gates), bleedthrough_note(result.fields)]
+        self.status.setText("\n".join(filter(None, [f"Done: {out}{failed}", *notes])))
         self._session.tell("warning" if n else "info", f"Results in {out}{failed}")
 
     def _copy(self) -> None:
