@@ -11,7 +11,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.cohort.power import precision_table, rare_table
 from imganalysis.cohort.power_inputs import read_inputs
-from imganalysis.cohort.power_patients import field_sd_of, power_table
+from imganalysis.cohort.power_patients import chosen_test, field_sd_of, power_table
 from imganalysis.errors import SettingsError
 from imganalysis.words import AGREEMENT, plural
 
@@ -237,7 +237,10 @@ def _of_weeks(
     for week in weeks:
         if week not in found.shares:
             known = others if not np.isnan(there[0]) else "none, as no biopsy names one"
-            raise SettingsError(f"--week {week:g}: no biopsy of {folder} is of it; weeks: {known}")
+            raise SettingsError(
+                f"--week {week:g}: no biopsy of {folder} with a value of {found.fraction} is of it; "
+                f"weeks: {known}"
+            )
     out = {}
     for name, week in zip(("p", "p_second"), weeks or there[:1], strict=False):
         share, n = found.shares[week]
@@ -294,7 +297,13 @@ def answer(
 
 
 def _least(
-    table: pd.DataFrame, by: str, value: str, wanted: float, *, at_most: bool
+    table: pd.DataFrame,
+    by: str,
+    value: str,
+    wanted: float,
+    *,
+    at_most: bool,
+    below: str = "or fewer",
 ) -> tuple[Any, float, float, str]:
     """Least of a column from which on a wanted value is reached, and how surely."""
     ordered = table.sort_values(by)
@@ -312,7 +321,7 @@ def _least(
     close = abs(row[value] - wanted) < 2 * row[f"{value}_se"]
     note = "within two standard errors of the wanted value: more --repeats" if close else ""
     if row[by] == ordered[by].iloc[0]:
-        note = "; ".join(filter(None, ("or fewer", note)))
+        note = "; ".join(filter(None, (below, note)))
     return int(row[by]), float(row[value]), float(row[f"{value}_se"]), note
 
 
@@ -342,12 +351,16 @@ def _cells_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]
 def _patients_needed(asked: Question, table: pd.DataFrame) -> list[tuple[Any, ...]]:
     change = f"{100 * asked.p:.3g} % against {100 * asked.p_second:.3g} %"
     words = {"paired": "patients, two weeks each", "unpaired": "patients in each of two groups"}
-    return [
-        (f"{words[str(design)]}: {change}, power {asked.power:g}",
-         f"{plural(cast('int', m), 'field')} of {plural(asked.middle, 'cell')}",
-         *_least(part, "patients", "power", asked.power, at_most=False))
-        for (design, m), part in table.groupby(["design", "fields"], sort=False)
-    ]  # fmt: skip
+    rows = []
+    for (design, m), part in table.groupby(["design", "fields"], sort=False):
+        tested = chosen_test(str(design), int(part["patients"].min()) - 1)
+        below = "or fewer" if tested else "fewer are not tested"
+        rows.append((
+            f"{words[str(design)]}: {change}, power {asked.power:g}",
+            f"{plural(cast('int', m), 'field')} of {plural(asked.middle, 'cell')}",
+            *_least(part, "patients", "power", asked.power, at_most=False, below=below),
+        ))  # fmt: skip
+    return rows
 
 
 def write_power(out: Path, found: Power) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+LETTERS_PER_INCH = 15
+"""Of a line in the small font: a longer one is broken, or it leaves the figure."""
 
 Limits = tuple[float, float, float]
 """Value, and the lower and upper end of its interval."""
@@ -69,7 +73,8 @@ def draw_bland_altman(path: Path, panels: Sequence[PairPanel], level: str = "95 
         The file cannot be written.
     """
     reach = _reach(panels)
-    with figure_to(path, *_size(len(panels), 4.2, 3.7)) as figure:
+    width, height = _size(len(panels), 4.2, 3.7)
+    with figure_to(path, width, height) as figure:
         for axes, one in zip(_grid(figure, len(panels)), panels, strict=True):
             mean, difference = (one.first + one.second) / 2, one.second - one.first
             axes.axhline(0, color=GREY, lw=0.8)
@@ -96,10 +101,11 @@ def draw_bland_altman(path: Path, panels: Sequence[PairPanel], level: str = "95 
             axes.set_ylabel("difference (percent points)")
             axes.set_title(f"{plain(one.second_name)} \N{MINUS SIGN} {plain(one.first_name)}")
             _caption(axes, one.caption)
-        figure.supxlabel(
+        said = (
             f"bands: {level} intervals of bias and limits of agreement; dotted: difference "
-            "regressed on mean", fontsize=8, color=GREY,
-        )  # fmt: skip
+            "regressed on mean"
+        )
+        figure.supxlabel(fill(said, int(LETTERS_PER_INCH * width)), fontsize=8, color=GREY)
 
 
 def draw_scatter(path: Path, panels: Sequence[PairPanel]) -> None:

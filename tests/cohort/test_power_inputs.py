@@ -117,7 +117,9 @@ def test_shares_are_of_one_week(tmp_path):
     assert said.loc["p", "lo"] < asked.p < said.loc["p", "hi"]
     only, assumptions = make_question({"p_second": 0.3}, results=run, weeks=(1.0,))
     assert (only.p, only.p_second) == (asked.p, 0.3)
-    with pytest.raises(SettingsError, match=r"--week 4: no biopsy of .* is of it; weeks: 0, 1"):
+    with pytest.raises(
+        SettingsError, match=r"--week 4: no biopsy .* a value of apoptotic_.*; weeks: 0, 1"
+    ):
         make_question({}, results=run, weeks=(4.0,))
     with pytest.raises(SettingsError, match="expected one week, or two"):
         make_question({}, results=run, weeks=(0.0, 1.0, 1.0))
@@ -174,6 +176,18 @@ def test_answers_are_the_least_that_lasts():
     rows = answer(hard, assumptions).answers
     assert rows["needed"].isna().sum() >= 2
     assert rows["note"].str.contains("not reached with 8").sum() == 2
+
+
+def test_fewer_patients_than_are_tested_are_not_said_to_do():
+    """Six patients are the fewest of a signed-rank test, four in each group of a rank sum test."""
+    asked, assumptions = make_question(
+        {"p": 0.02, "p_second": 0.6, "fields": (10,), "cells": (80,), "patients": (6, 8),
+         "repeats": 40}
+    )  # fmt: skip
+    rows = answer(asked, assumptions).answers.set_index("question")["note"]
+    assert [note for question, note in rows.items() if question.startswith("patients")] == [
+        "fewer are not tested", "or fewer",
+    ]  # fmt: skip
 
 
 def test_patients_who_differ_no_more_than_counting_gives_are_said_to():
