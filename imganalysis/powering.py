@@ -238,8 +238,8 @@ def _of_weeks(
         if week not in found.shares:
             known = others if not np.isnan(there[0]) else "none, as no biopsy names one"
             raise SettingsError(
-                f"--week {week:g}: no biopsy of {folder} with a value of {found.fraction} is of it; "
-                f"weeks: {known}"
+                f"--week {week:g}: no biopsy of {folder} with a value of {found.fraction} is of "
+                f"it; weeks: {known}"
             )
     out = {}
     for name, week in zip(("p", "p_second"), weeks or there[:1], strict=False):

@@ -194,7 +194,8 @@ def _interval(found: dict[str, Any]) -> str:
     if found["mean"] is None:
         return "-"
     if found["lo"] is None:
-        return f"{found['mean']:+.3f} (one patient, no interval)"
+        why = "one patient" if found["n_patients"] == 1 else "all patients alike"
+        return f"{found['mean']:+.3f} ({why}, no interval)"
     return f"{found['mean']:+.3f} ({found['lo']:+.3f} to {found['hi']:+.3f})"
 
 

@@ -104,13 +104,15 @@ def _gains(found: Judgement, of: NDArray[np.bool_]) -> list[float]:
 def verdict(difference: dict[str, Any]) -> str:
     """Say what the interval of the mean difference over patients allows."""
     low, high = difference["lo"], difference["hi"]
+    if low is None and difference["n_patients"] > 1 and difference["mean"] < 0:
+        return "worse"  # in each patient by as much
     if low is not None and low > 0:
         return "better"
     return "worse" if high is not None and high < 0 else "not_shown"
 
 
 def mean_over_patients(values: Sequence[float]) -> dict[str, Any]:
-    """Mean of one value per patient, its t interval, and an exact test of no difference.
+    """Mean of a difference of shares per patient, its t interval, and an exact test of none.
 
     Parameters
     ----------
@@ -120,7 +122,8 @@ def mean_over_patients(values: Sequence[float]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``mean``, ``lo`` and ``hi`` (None under two patients), ``p`` (sign flips of the patients'
+        ``mean``, ``lo`` and ``hi`` (between -1 and 1; None under two patients, and where all have
+        the same value, as their spread is then not known), ``p`` (sign flips of the patients'
         values, all of them up to 13 patients, Wilcoxon's test above; None under six patients).
     """
     from scipy import stats
@@ -140,12 +143,12 @@ def mean_over_patients(values: Sequence[float]) -> dict[str, Any]:
             p = _rounded(flips.pvalue)
         else:
             p = _rounded(stats.wilcoxon(x).pvalue)
-    mean = float(x.mean())
+    mean, alike = float(x.mean()), bool(np.ptp(x) < 1e-12)
     return {
         "n_patients": int(x.size),
         "mean": _rounded(mean),
-        "lo": _rounded(mean - half),
-        "hi": _rounded(mean + half),
+        "lo": None if alike else _rounded(max(mean - half, -1.0)),
+        "hi": None if alike else _rounded(min(mean + half, 1.0)),
         "p": p,
     }
 

@@ -229,9 +229,16 @@ def test_interval_and_test_over_patients():
     assert mean_over_patients([0.1] * 5)["p"] is None
     assert mean_over_patients([0.1])["lo"] is None
     assert mean_over_patients([])["mean"] is None
+    # Three patients with one more of twenty right: no spread is seen, which does not make it none.
+    alike = mean_over_patients([0.05] * 3)
+    assert (alike["mean"], alike["lo"], alike["hi"]) == (0.05, None, None)
+    assert verdict(alike) == "not_shown"
+    assert verdict(mean_over_patients([-0.05] * 3)) == "worse"
+    wide = mean_over_patients([-0.34, -0.01])
+    assert wide["lo"] == -1 and wide["hi"] == 1
     assert mean_over_patients([0.0] * 6)["p"] is None
     assert mean_over_patients(list(np.linspace(0.01, 0.2, 20)))["p"] < 0.001
-    assert [verdict(mean_over_patients(v)) for v in ([0.1, 0.1], [-0.1, -0.1], [0.1, -0.1])] == [
+    assert [verdict(mean_over_patients(v)) for v in ([0.1, 0.11], [-0.1, -0.11], [0.1, -0.1])] == [
         "better", "worse", "not_shown",
     ]  # fmt: skip
 
