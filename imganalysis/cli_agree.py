@@ -58,6 +58,10 @@ def agree(
     """Compare our numbers with what pathologists read: per biopsy, or cell by cell.
 
     Readers are compared with each other first: ours is judged by how far they differ.
+
+    Example:  imganalysis agree my_results readers.csv --out my_agreement
+
+    The tables of readers, and what is asked of agreement: docs/agreement.md
     """
     from imganalysis.agreeing import check_folder, is_of_cells
 

@@ -47,6 +47,10 @@ def classifier_train(
     """Train a classifier on corrected cells, tested on patients that it has not seen.
 
     Writes the classifier, and beside it its card (the same name with .md).
+
+    Example:  imganalysis classifier train my_results corrections.csv --out my_model.json
+
+    What to correct, and what the card says: docs/classifier.md
     """
     from imganalysis.classify.learned import write_classifier
     from imganalysis.errors import OutputError, SettingsError

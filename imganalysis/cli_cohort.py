@@ -68,6 +68,10 @@ def cohort(
 
     Writes cohort.csv, by_week.csv, tests.csv, na_by_week.csv and, where the tables have what it
     takes, marker_loss.csv, response.csv and survival.csv, a workbook and figures.
+
+    Example:  imganalysis cohort my_results --clinical clinical.csv --by dose --out my_cohort
+
+    The clinical table, and what is tested how: docs/cohort.md
     """
     if not 0.5 <= confidence < 1:
         raise SettingsError(f"--confidence: expected 0.5 to 1, e.g. 0.95; found {confidence:g}")

@@ -62,6 +62,10 @@ def gate(
 
     No image is read and no result changed. A gate set with --set goes into a gates file of its
     own, with its reason and what it was before; imganalysis run --gates FILE then uses it.
+
+    Example:  imganalysis gate my_results --set CD3=3.1 --reason "lower gain in B1" --batch B1
+
+    What each rung is, and what the words mean: docs/gates.md
     """
     from imganalysis.gate_review import review_gates, rung_table
     from imganalysis.report.gate_table import print_rungs

@@ -73,6 +73,10 @@ def power(
 
     What is not given is estimated from the results of a run (--from), or taken from the
     defaults; the table of what was assumed says which.
+
+    Example:  imganalysis power --from my_results --p2 0.2 --out my_power
+
+    What is drawn, and what it leaves out: docs/power.md
     """
     from imganalysis.agreeing import check_folder
     from imganalysis.powering import NAMES, answer, make_question, write_power

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 import tomllib
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -63,6 +64,21 @@ def test_the_help_names_every_background() -> None:
     (option,) = (p for p in run.commands["run"].params if p.name == "background")
     backgrounds = get_args(Preparation.model_fields["background"].annotation)
     assert option.metavar == "|".join(backgrounds)
+
+
+@pytest.mark.parametrize("name", ["gate", "cohort", "agree", "power", "classifier train"])
+def test_the_help_shows_how_to_begin(name: str, repository: Path) -> None:
+    """An example whose options there are, and the page of the docs."""
+    found: Any = typer.main.get_command(app)
+    for part in name.split():
+        found = found.commands[part]
+    (example,) = re.findall(rf"Example:  imganalysis {name} (.+)", found.help)
+    options, rest, _ = found.make_parser(found.context_class(found)).parse_args(
+        shlex.split(example)
+    )
+    assert not rest and options["results" if "results" in options else "out"]
+    (linked,) = re.findall(r"docs/\w+\.md", found.help)
+    assert (repository / linked).exists()
 
 
 def test_links_lead_somewhere(repository: Path) -> None:
@@ -225,3 +241,11 @@ def test_columns_of_ratios_are_explained_as_in_the_code(repository: Path) -> Non
 def test_what_a_fraction_derives_is_explained(text: str) -> None:
     for end in DERIVED:
         assert re.search(rf"`\w*_{end}(_|`)", text), end
+
+
+def test_columns_stand_under_the_table_that_has_them(text: str) -> None:
+    """`n_numerator_FRACTION` stood under biopsies.csv, where nobody finds it."""
+    of_biopsies = text.partition("## biopsies.csv")[2].partition("\n### ")[0]
+    of_fields = text.partition("## fields.csv")[2].partition("\n## ")[0]
+    for name in ("n_numerator_FRACTION", "n_denominator_FRACTION"):
+        assert f"`{name}`" in of_fields and f"`{name}`" not in of_biopsies
