@@ -205,16 +205,18 @@ def with_positive_controls(
         fields = done[done[t.BIOPSY] == name]
         places = dict.fromkeys(zip(*(fields[c].astype(str) for c in PLACE), strict=True))
         why: dict[str, str] = {}
+        known = False
         for marker in markers:
             mine = [by_place[*p, marker] for p in places if (*p, marker) in by_place]
             said = {one.ok for one in mine}
             ok = False if False in said else None if None in said or not mine else True
             columns[marker].append(ok)
+            known |= ok is not None
             if ok is False:
                 flags[i] = ";".join(filter(None, [flags[i], f"{marker}:{FAILED}"]))
             elif ok is None and mine:
                 why[marker] = next(one.reason for one in mine if one.ok is None)
-        reasons[i] = "; ".join(filter(None, [reasons[i], *_lines(why)]))
+        reasons[i] = "; ".join(filter(None, [reasons[i], *_lines(why, of_all=not known)]))
     found = {positive_control_column(m): values for m, values in columns.items()}
     at = biopsies.columns.get_loc("flags")
     more = pd.DataFrame(found, biopsies.index, dtype=object)
@@ -222,8 +224,8 @@ def with_positive_controls(
     return pd.concat([out.iloc[:, :at], more, out.iloc[:, at:]], axis=1)
 
 
-def _lines(why: Mapping[str, str]) -> list[str]:
-    """Reasons of the empty columns: one for all markers where it is the same."""
-    if len(set(why.values())) == 1:
+def _lines(why: Mapping[str, str], *, of_all: bool) -> list[str]:
+    """Reasons of the empty columns: one for all markers where every column has the same."""
+    if of_all and len(set(why.values())) == 1:
         return [f"{OK}: {next(iter(why.values()))}"]
     return [f"{positive_control_column(marker)}: {word}" for marker, word in why.items()]

@@ -138,6 +138,9 @@ def test_the_rows_of_the_biopsies() -> None:
     mixed = [*said[:3], Checked("casp3", A.name, "B2", "A1", reason="ungated")]
     reason = with_positive_controls(biopsies, samples, mixed, {A.name: A})["reason"][1]
     assert reason.endswith("_MelanA: no_positive_control; positive_control_ok_casp3: ungated")
+    one = [*said[:3], Checked("casp3", A.name, "B2", "A1", ok=True)]
+    reason = with_positive_controls(biopsies, samples, one, {A.name: A})["reason"][1]
+    assert reason == "x: y; positive_control_ok_MelanA: no_positive_control"
 
 
 def test_a_limit_is_the_sum_over_the_measures_of_a_marker() -> None:
