@@ -159,10 +159,11 @@ def _images(table: pd.DataFrame, fields: Sequence[Place], path: Path) -> list[st
     if len(images) == 1 and strange:
         return [""]
     if strange:
-        shown = ", ".join(sorted(names)[:5])
+        shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
         raise GatesError(
             f"{path}: no field of the study is called {', '.join(strange[:5])}; columns after the "
-            f"first are fields ({shown}{', ...' if len(names) > 5 else ''}), or one for all"
+            f"first are fields ({shown}), or one for all. Take the columns of other studies out, "
+            "or give gates.json, which goes by batch and acquisition"
         )
     return images
 

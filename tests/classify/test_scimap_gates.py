@@ -91,7 +91,7 @@ def test_one_column_of_another_name_holds_for_all(tmp_path):
     ("text", "message"),
     [
         ("markers,f1,f2\nA,1,2\n", r"A: f1 and f2 have different gates \(1\.71828 and 6\.38906 "),
-        ("markers,f1,f9\nA,1,1\n", r"no field of the study is called f9"),
+        ("markers,f1,f9\nA,1,1\n", r"no field of the study is called f9; .* Take the columns"),
         ("markers,f1\nZ,1\n", r"unknown marker Z; the panels have DNA, A, B, C"),
         ("markers,f1\nA,x\n", r"A, f1: expected a number above 0, log1p of grey levels; found 'x'"),
         ("markers,f1\nA,-1\n", "found '-1'"),
