@@ -160,9 +160,10 @@ NO_TEST: dict[str, str] = {
     "no_pairs": "no patient has a value in both weeks",
     "too_few_patients": "fewer than 6 patients, or groups so small that no order of the patients "
     "would give p below 0.05",
+    "no_value": "no patient has a value in that week",
     "one_group": "all patients with a value are of one group",
     "varies_within_patient": "a patient's rows say different things, and the unit is the patient",
-    "no_variation": "the values of all patients are equal",
+    "no_variation": "the values of all patients are equal, so that their spread is not known",
     "no_contrast": "no field holds cells that could tell",
     "cells_uncertain": "the ratio hangs on cells of other kinds that count as tumour cells without "
     "their marker, so that a p would say nothing",

@@ -82,6 +82,8 @@ def one_sample(
     if n == 1:
         return Comparison(mean, method="t_interval", n_patients=1, reason="too_few_patients")
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * d.std(ddof=1) / np.sqrt(n))
+    if _alike(d):  # no spread is seen, which does not make it none
+        half = NAN
     if n < FEWEST:
         return Comparison(
             mean, mean - half, mean + half, NAN, "t_interval", n, reason="too_few_patients"
@@ -89,8 +91,8 @@ def one_sample(
     if n < ENOUGH:
         shift = shift_one(d, confidence)
         return Comparison(*shift, signed_rank_p(d), "signed_rank_exact", n)
-    if half == 0:
-        return Comparison(mean, mean, mean, NAN, t_method, n, reason="no_variation")
+    if np.isnan(half):
+        return Comparison(mean, method=t_method, n_patients=n, reason="no_variation")
     p = float(stats.ttest_1samp(d, 0.0).pvalue)
     return Comparison(mean, mean - half, mean + half, p, t_method, n)
 
@@ -125,11 +127,16 @@ def two_samples(group: ArrayLike, reference: ArrayLike, *, confidence: float = 0
     if min(n, m) < ENOUGH:
         shift = shift_two(x, y, confidence)
         return Comparison(*shift, rank_sum_p(x, y), "rank_sum_exact", **counts)
-    if np.ptp(x) == 0 and np.ptp(y) == 0:
+    if _alike(x) and _alike(y):
         return Comparison(float(x[0] - y[0]), method="welch", **counts, reason="no_variation")
     lo, hi = _welch_interval(x, y, confidence)
     p = float(stats.ttest_ind(x, y, equal_var=False).pvalue)
     return Comparison(float(x.mean() - y.mean()), lo, hi, p, "welch", **counts)
+
+
+def _alike(values: NDArray[np.float64]) -> bool:
+    """Whether all values are equal but for rounding."""
+    return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))
 
 
 def _welch_interval(
@@ -137,8 +144,8 @@ def _welch_interval(
 ) -> tuple[float, float]:
     a, b = x.var(ddof=1) / x.size, y.var(ddof=1) / y.size
     mean = float(x.mean() - y.mean())
-    if a + b == 0:
-        return mean, mean
+    if _alike(x) and _alike(y):
+        return NAN, NAN
     df = (a + b) ** 2 / (a**2 / (x.size - 1) + b**2 / (y.size - 1))
     half = float(stats.t.ppf(0.5 + confidence / 2, df) * np.sqrt(a + b))
     return mean - half, mean + half

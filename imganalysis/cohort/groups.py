@@ -225,6 +225,8 @@ def _compare(
         names = {c.REFERENCE: there[0], c.GROUP: there[1]}
         return {**names, **effect_columns(found, endpoint.effect)}
     if len(there) < 2:
-        found = Comparison(n_patients=sum(map(len, parts)), reason="one_group")
+        found = Comparison(
+            n_patients=sum(map(len, parts)), reason="one_group" if values.size else "no_value"
+        )
         return effect_columns(found, endpoint.effect)
     return effect_columns(many_samples(parts), "")

@@ -41,7 +41,12 @@ def test_one_patient_or_none() -> None:
     assert (alone.estimate, alone.reason) == (2.0, "too_few_patients")
     assert np.isnan([alone.lo, alone.hi, alone.p]).all()
     assert one_sample([]).reason == "no_pairs"
-    assert one_sample(np.ones(12)).reason == "no_variation"
+    # Equal but for rounding, too; a spread that is not seen gives no interval of width 0.
+    for values in (np.ones(12), np.append(np.full(11, 0.3), 0.1 + 0.2)):
+        found = one_sample(values)
+        assert found.reason == "no_variation" and np.isnan([found.lo, found.hi, found.p]).all()
+    few = one_sample([0.5, 0.5, 0.5])
+    assert few.estimate == 0.5 and np.isnan([few.lo, few.hi]).all()
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,16 @@ def test_a_hundred_times_the_cells_do_not_make_a_finding(trial) -> None:
     assert chi[1] < 1e-6 < p[1]  # what is not offered would have found something
 
 
+def test_a_week_without_a_value_is_not_said_to_be_of_one_group(trial) -> None:
+    biopsies, group = trial.trial(21, patients=6, weeks=(0.0,), group_shift=0.0)
+    none = biopsies.assign(apoptotic_fraction=np.nan, n_tumour=0)
+    for table, said in ((none, "no_value"), (biopsies, "one_group")):
+        of = group if said == "no_value" else dict.fromkeys(group, "a")
+        patients = patient_weeks(table, [trial.ENDPOINT])
+        (row,) = group_differences(patients, trial.ENDPOINT, as_groups("group", of))
+        assert row["reason"] == said
+
+
 def test_null_cohorts_of_12_against_12_patients(trial) -> None:
     """T27: 2 to 8 %; the benchmark does it in full."""
     hits = []
