@@ -83,7 +83,8 @@ def rate_gates(
     Parameters
     ----------
     gates
-        Of a study, each of one place. Those of the control's percentile stay as they are.
+        Of a study, each of one place. Those of the control's percentile stay as they are, but
+        for one that was given a band of its own.
     controls
         Cells of the controls that set gates, as `imganalysis.classify.ladder.set_gates` takes
         them. However few they are, they tell the rate: the bound of few cells is high.
@@ -100,7 +101,8 @@ def rate_gates(
     own: dict[tuple[str, str, str], pd.DataFrame] = {}
     out = []
     for gate in gates:
-        if gate.value is not None and gate.method != "control_percentile":
+        rated = gate.method == "control_percentile" and gate.band is None
+        if gate.value is not None and not rated:
             place = (gate.panel, gate.batch, gate.acquisition)
             if place not in own:  # several gates share the cells of a place
                 own[place] = comparable(evaluable(of_place(controls, place)))
@@ -116,7 +118,13 @@ def _rate_at(gate: Gate, cells: pd.DataFrame, panel: Panel, band: float) -> Fals
         return None
     channel = panel.channel(gate.marker)
     measure = channel.measures[channel.columns.index(gate.column)]
-    calls = call_between(measure_values(cells, gate.marker, measure), *gate.limits(band))
+    values = measure_values(cells, gate.marker, measure)
+    if gate.method == "control_percentile" and gate.percentile is not None:
+        # These very cells set it.
+        some = np.isfinite(values)
+        fields = cells[t.FIELD].to_numpy()[some]
+        return false_positives(values[some], fields, gate.percentile, gate.band_or(band))
+    calls = call_between(values, *gate.limits(band))
     names, field = np.unique(cells[t.FIELD].astype(str), return_inverse=True)
     x, n = (
         np.bincount(field[np.isin(calls, codes)], minlength=len(names))

@@ -237,6 +237,18 @@ def test_a_given_gate_is_held_against_the_control_as_it_is():
         assert rate_gates([file], table, {"p": PANEL}, 0.15)[0].control_fpr is None
 
 
+def test_a_control_s_gate_with_a_band_of_its_own_has_the_rate_of_that_band():
+    controls = stained(background(600, 1)).assign(**{t.FIELD: np.repeat(["c1", "c2"], 300)})
+    values, fields = controls["A_ring_mean"].to_numpy(), controls[t.FIELD].to_numpy()
+    gate = Gate(
+        marker="A", panel="p", batch="1", acquisition="x", column="A_ring_mean", value=2.0,
+        method="control_percentile", percentile=90.0, band=0.0,
+        control_fpr=false_positives(values, fields, 90.0, 0.3),
+    )  # fmt: skip
+    (found,) = rate_gates([gate], controls, {"p": PANEL}, 0.3)
+    assert found.control_fpr == false_positives(values, fields, 90.0, 0.0) != gate.control_fpr
+
+
 def test_the_limit_of_blank_is_no_lower_than_few_control_cells_allow():
     none = pooled_rate([0, 0], [150, 150])
     assert none is not None and (none.mean, none.sd) == (0.0, 0.0)
