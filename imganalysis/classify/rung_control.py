@@ -89,7 +89,8 @@ def control_rung(
     values, fields = _sorted(values, fields)
     value = float(np.percentile(values, gating.control_percentile))
     if few:
-        note = f"{said} to set a gate; their percentile guards a mixture"
+        does = "guards a mixture" if value > 0 else "is not above 0 and guards none"
+        note = f"{said} to set a gate; their percentile {does}"
         return Verdict(**found, value=value if value > 0 else None, note=note), {}
     if value <= 0:
         note = f"the percentile {gating.control_percentile:g} of its cells is {value:.3g}"

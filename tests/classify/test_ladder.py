@@ -203,6 +203,8 @@ def test_a_control_of_few_cells_guards_a_mixture_and_sets_none():
     assert few.method == "mixture"
     said = verdict(few, "control_percentile")
     assert said.value is None and "49 control cells" in said.note and "50 to guard" in said.note
+    dark = verdict(ladder(samples, cells(-blank))["A"], "control_percentile")
+    assert dark.value is None and dark.note.endswith("is not above 0 and guards none")
 
 
 def test_the_standard_error_agrees_with_repeated_draws():
