@@ -6,7 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imganalysis.cohort.sheet import Sheet, alike_key, key_text, need, number, read_sheet
+from imganalysis.cohort.sheet import (
+    Sheet,
+    alike_key,
+    is_unknown,
+    key_text,
+    need,
+    number,
+    number_of,
+    read_sheet,
+)
 from imganalysis.errors import TableError
 from imganalysis.tables_cohort import DIAMETERS, EVENT, KEYS, LESION, PATIENT, TIMES, WEEK
 
@@ -61,7 +70,7 @@ class Clinical:
         return tuple(name for name in self.sheet.columns if name not in KEYS)
 
     def of_patient(self, column: str) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-        """Give what a column says of each patient, empty where it says nothing.
+        """Give what a column says of each patient, empty where it says nothing, or `NA`.
 
         Returns
         -------
@@ -75,14 +84,16 @@ class Clinical:
         for row in self.rows:
             text = row.values[column].strip()
             values.setdefault(row.patient, "")
-            if not text or row.patient in differing:
+            if is_unknown(text) or row.patient in differing:
                 continue
-            if values[row.patient] not in ("", text):
+            before = values[row.patient]
+            if before == text or number_of(before) == number_of(text):
+                continue  # 3 and 3.0 are one value
+            if before:
                 differing[row.patient] = (first[row.patient], row.number)
                 values[row.patient] = ""
             else:
-                first.setdefault(row.patient, row.number)
-                values[row.patient] = text
+                first[row.patient], values[row.patient] = row.number, text
         return values, differing
 
 

@@ -11,7 +11,7 @@ from imganalysis import tables_cohort as c
 from imganalysis.cohort.compare import Comparison, many_samples, rank_trend, two_samples
 from imganalysis.cohort.patients import SCALED
 from imganalysis.cohort.separators import is_with_comma, point_for
-from imganalysis.cohort.sheet import alike_key
+from imganalysis.cohort.sheet import alike_key, is_unknown, number_of
 from imganalysis.cohort.weeks import effect_columns
 from imganalysis.errors import SettingsError
 from imganalysis.tables_cohort import RESPONSES
@@ -121,20 +121,6 @@ def check_column(clinical: Clinical, column: str) -> None:
                 at, column, f"{text!r}, but {other!r} in row {before}: one group, or two? Spell "
                 "one group in one way, and two by more than case and blanks",
             )  # fmt: skip
-
-
-def is_unknown(text: str) -> bool:
-    """Whether a cell of the clinical table says that there is no value."""
-    return text.strip().casefold() in ("", "na", "n/a", "nan")
-
-
-def number_of(text: str) -> float:
-    """Give the number that a text is, NaN where it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return float("nan")
-    return value if np.isfinite(value) else float("nan")
 
 
 def as_groups(name: str, of: Mapping[str, str]) -> Grouping:

@@ -215,6 +215,20 @@ def number(sheet: Sheet, row: int, column: str, text: str) -> float:
     raise sheet.error(row, column, f"{said}; leave the cell empty where it is not known")
 
 
+def is_unknown(text: str) -> bool:
+    """Whether a cell of the clinical table says that there is no value."""
+    return text.strip().casefold() in ("", "na", "n/a", "nan")
+
+
+def number_of(text: str) -> float:
+    """Give the number that a text is, NaN where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return float("nan")
+    return value if math.isfinite(value) else float("nan")
+
+
 def looks_like_date(text: str) -> bool:
     """Whether a text is what spreadsheets make of something that looks like a date."""
     return bool(_DATE.fullmatch(text.strip()))

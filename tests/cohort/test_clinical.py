@@ -21,6 +21,13 @@ def test_levels_and_values(clinical_file) -> None:
     assert (values, differing) == ({"P01": "", "P02": "arm"}, {"P01": (2, 3)})
 
 
+def test_what_is_not_known_at_one_visit_differs_from_nothing(clinical_file) -> None:
+    found = read_clinical(
+        clinical_file("patient,week,dose\nP01,0,NA\nP01,1,3\nP01,2,3.0\nP01,3,n/a\nP02,0,6\n")
+    )
+    assert found.of_patient("dose") == ({"P01": "3", "P02": "6"}, {})
+
+
 def test_a_byte_order_mark_formula_mark_and_empty_columns_are_no_trouble(clinical_file) -> None:
     found = read_clinical(clinical_file("\ufeffpatient,dose,,\n'-1,3,,\n"))
     assert found.patients == ("-1",) and found.columns == ("dose",)
