@@ -236,8 +236,8 @@ def outside_values(review: Review, changed: Sequence[Gate]) -> list[str]:
         found.append(
             f"the gate of {gate.marker} at {gate.value:g} lies {where} all "
             f"{plural(values.size, 'value')} of {gate.column} ({low:g} to {high:g}; panel "
-            f"{gate.panel}, batch {gate.batch}, acquisition {gate.acquisition}): {share} of the "
-            f"cells reach it; is it in {gate.unit}?"
+            f"{gate.panel}, batch {gate.batch or '-'}, acquisition {gate.acquisition or '-'}): "
+            f"{share} of the cells reach it; is it in {gate.unit}?"
         )
     return found
 

@@ -152,6 +152,7 @@ def test_gates_from_a_file_go_first(small_study: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     warned = [line for line in done.stderr.splitlines() if "warning" in line]
     assert len(warned) == 1 and "the gate of casp3 at 1e+06 lies above all" in warned[0]
+    assert "batch -, acquisition -" in warned[0]
     assert pd.read_csv(tmp_path / "r" / "biopsies.csv")["apoptotic_fraction"][0] == 0
     written = json.loads((tmp_path / "r" / "gates.json").read_text())["gates"]
     mine = next(g for g in written if g["marker"] == "casp3")
