@@ -59,8 +59,10 @@ def with_blanks(part: Part, controls: pd.DataFrame, model: Learned | None) -> Pa
         fraction.name: {side: np.zeros(len(cells)) for side in (*SIDES, "detectable")}
         for fraction in panel.fractions
     }
+    # Which cell meets which of the control must not hang on the order of the study's fields.
+    ordered = cells.sort_values([t.FIELD, t.LABEL]).index.to_numpy()
     for i, (batch, acquisition) in enumerate(recall.keys):
-        rows = np.flatnonzero(judged & (recall.batch == i))
+        rows = ordered[(judged & (recall.batch == i))[ordered]]
         place = (panel.name, batch, acquisition)
         blank = comparable(evaluable(of_place(controls, place)))
         for channel in panel.gated:

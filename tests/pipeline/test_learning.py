@@ -234,6 +234,10 @@ def test_the_limit_of_blank_holds_a_model_s_false_calls(tmp_path, trained):
     assert (limit < 0.15).all() and (table["apoptotic_fraction_lod"] > limit).all()
     assert table["flags"].str.contains("below_LoD").all()
     pd.testing.assert_frame_equal(again, table)
+    # Nor does it hang on the order of the fields.
+    last = blank[::-1]
+    turned = analysed(dataclasses.replace(study, fields=study.fields[::-1]), last, trained).biopsies
+    pd.testing.assert_frame_equal(turned.set_index("biopsy").loc[table.index], table)
     # No lower than that of the rules, which ask for a brighter stain, and far from a true half.
     limit = stained["apoptotic_fraction_lob"]
     assert (limit > rules["apoptotic_fraction_lob"]).all()
