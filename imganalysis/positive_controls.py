@@ -10,6 +10,7 @@ import pandas as pd
 from imganalysis import tables as t
 from imganalysis.classify.calls import NEGATIVE_CODE, POSITIVE_CODE, call_cells, call_codes
 from imganalysis.classify.gates import select_gate
+from imganalysis.classify.scopes import evaluable
 from imganalysis.errors import StudyError
 from imganalysis.panel_match import own_names, plain
 from imganalysis.quantify.statistics import wilson
@@ -157,8 +158,7 @@ def _of_marker(
             return {"reason": "ungated"}
         blank = gate.control_fpr
         limit += 2 * (1 - gating.control_percentile / 100) if blank is None else blank.blank_limit
-    cells = pd.concat(tables, ignore_index=True)
-    cells = cells[cells[t.EVALUABLE].astype(bool)].reset_index(drop=True)
+    cells = evaluable(pd.concat(tables, ignore_index=True)).reset_index(drop=True)
     codes = call_codes(call_cells(cells, panel, gates, gating.indeterminate_band), channel.marker)
     positive = int((codes == POSITIVE_CODE).sum())
     called = positive + int((codes == NEGATIVE_CODE).sum())

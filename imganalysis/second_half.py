@@ -16,6 +16,7 @@ from imganalysis.classify.learned import classify_with
 from imganalysis.classify.phenotypes import Classified, classify_cells
 from imganalysis.classify.recall import recall_cells
 from imganalysis.classify.region import panel_regions
+from imganalysis.classify.scopes import evaluable
 from imganalysis.classify.soft import positive_probabilities
 from imganalysis.corrections import GIVEN, NOTE, give_classes, rules_column, with_given
 from imganalysis.counted import Part
@@ -150,7 +151,7 @@ def judge(
     used = study_gates(
         controls, pieces, places, panels, settings.gating, drawn, gates, scopes, **stamp
     )
-    controls = controls[controls[t.EVALUABLE].astype(bool)].reset_index(drop=True)
+    controls = evaluable(controls).reset_index(drop=True)
     merged = merge_fields(objects, places, panels, used, signs or {}, contacts or {}, settings)
     sample = set(names)
     _give_corrected(merged, objects, {n: e for n, e in (corrected or {}).items() if n in sample})

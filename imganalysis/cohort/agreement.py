@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imganalysis.quantify.statistics import two_sided
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -146,7 +148,7 @@ def _line(
     if _flat(mean):
         return Statistic(reason="no_spread"), NAN
     fit = stats.linregress(mean, difference)
-    half = float(fit.stderr * stats.t.ppf(0.5 + confidence / 2, len(mean) - 2))
+    half = float(fit.stderr * two_sided(confidence, len(mean) - 2))
     slope = float(fit.slope)
     return Statistic(slope, slope - half, slope + half, "t"), float(fit.intercept)
 
@@ -171,8 +173,6 @@ def concordance(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95
     Lin, Biometrics 1989;45:255 (variances over n), the interval on Fisher's z with the variance
     as corrected in Biometrics 2000;56:324.
     """
-    from scipy import stats
-
     a, b = _pair(first, second)
     n = len(a)
     if n < MINIMUM:
@@ -195,7 +195,7 @@ def concordance(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95
         - (accuracy * value * u2) ** 2 / 2
     ) / (n - 2)
     se = np.sqrt(max(variance, 0.0)) / (1 - value**2)
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = two_sided(confidence)
     lo, hi = np.tanh(np.arctanh(value) + np.array([-z, z]) * se)
     return Statistic(value, float(lo), float(hi), "fisher_z")
 
@@ -270,8 +270,6 @@ def correlation(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95
     confidence
         Of the interval (Fisher's z).
     """
-    from scipy import stats
-
     a, b = _pair(first, second)
     if len(a) < MINIMUM:
         return Statistic(reason="too_few_biopsies")
@@ -281,7 +279,7 @@ def correlation(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95
     if len(a) == MINIMUM or 1 - abs(r) < 1e-12:
         word = "too_few_biopsies" if len(a) == MINIMUM else "no_difference"
         return Statistic(r, reason=word)
-    half = float(stats.norm.ppf(0.5 + confidence / 2)) / np.sqrt(len(a) - 3)
+    half = two_sided(confidence) / np.sqrt(len(a) - 3)
     lo, hi = np.tanh(np.arctanh(r) + np.array([-half, half]))
     return Statistic(r, float(lo), float(hi), "fisher_z")
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from imganalysis.cohort.exact import rank_sum_p, shift_one, shift_two, signed_rank_p
+from imganalysis.quantify.statistics import two_sided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def one_sample(
     mean = float(d.mean())
     if n == 1:
         return Comparison(mean, method="t_interval", n_patients=1, reason="too_few_patients")
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * d.std(ddof=1) / np.sqrt(n))
+    half = float(two_sided(confidence, n - 1) * d.std(ddof=1) / np.sqrt(n))
     if _alike(d):  # no spread is seen, which does not make it none
         half = NAN
     if n < FEWEST:
@@ -206,7 +207,7 @@ def rank_trend(
     rho = float(np.corrcoef(a, b)[0, 1])
     lo = hi = NAN
     if n > 3 and abs(rho) < 1:
-        z = float(stats.norm.ppf(0.5 + confidence / 2)) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+        z = two_sided(confidence) * np.sqrt((1 + rho**2 / 2) / (n - 3))
         lo, hi = (float(np.tanh(np.arctanh(rho) + sign * z)) for sign in (-1, 1))
     if n < FEWEST:
         return Comparison(rho, lo, hi, NAN, "", n, reason="too_few_patients")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from imganalysis.quantify.statistics import two_sided
 from imganalysis.tables_cohort import LESION, PATIENT, WEEK
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def t_interval(
     estimate, lo, hi, p
     """
     estimate, error = effect
-    half = float(stats.t.ppf(0.5 + confidence / 2, patients - 1)) * error
+    half = two_sided(confidence, patients - 1) * error
     p = 2 * float(stats.t.sf(abs(estimate / error), patients - 1))
     return estimate, estimate - half, estimate + half, p
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from imganalysis import tables_cohort as c
 from imganalysis.cohort.compare import FEWEST, NAN, Comparison
 from imganalysis.cohort.weeks import effect_columns
 from imganalysis.errors import SettingsError
+from imganalysis.quantify.statistics import two_sided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def curve(followed: Mapping[str, Followed], *, confidence: float = 0.95) -> pd.D
     if event.any():
         # statsmodels gives the times at which somebody had the event.
         found = SurvfuncRight(time, event.astype(float))
-        z = float(stats.norm.ppf(0.5 + confidence / 2))
+        z = two_sided(confidence)
         for at, s, error in zip(found.surv_times, found.surv_prob, found.surv_prob_se, strict=True):
             steps[float(at)] = (float(s), *_log_log(float(s), float(error), z))
     rows = []
