@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from imganalysis.errors import ModelError, SettingsError
 from imganalysis.segment.network import Architecture, Network, build, load_plain, load_weights
 from imganalysis.segment.training_settings import TrainingSettings
+from imganalysis.segment.widening import may_widen
 from imganalysis.settings import explain, fingerprint
 
 if TYPE_CHECKING:
@@ -115,12 +116,12 @@ def check_mark(content: Mapping[str, Any], name: str, mark: str, path: Path) -> 
 
 
 def check_architecture(network: Network, settings: TrainingSettings, path: Path) -> None:
-    """Refuse weights of another network than the settings ask for."""
+    """Refuse weights that the network the settings ask for cannot begin with."""
     asked = architecture_of(settings)
-    if network.architecture != asked:
+    if not may_widen(network.architecture, asked):
         raise ModelError(
-            f"{path}: has {network.architecture}, but the recipe asks for {asked}; write the same "
-            "into the recipe, or leave width and channels out"
+            f"{path}: has {network.architecture}, but the recipe asks for {asked}; write the "
+            "same into the recipe, or up to twice the width, or leave width and channels out"
         )
 
 

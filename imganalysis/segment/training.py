@@ -32,6 +32,7 @@ from imganalysis.segment.network import (
     save_atomic,
     save_weights,
 )
+from imganalysis.segment.widening import widened
 from imganalysis.settings import fingerprint
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ class _Run:
             if start is not None:
                 network, about = load_weights(start)
                 check_architecture(network, self.settings, start)
+                network = widened(network, self.architecture, self.settings.seed)
                 self.origin = origin_of(start, about)
             mean = Network(self.architecture)
             mean.load_state_dict(network.state_dict())

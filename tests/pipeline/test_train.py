@@ -154,7 +154,7 @@ def test_what_cannot_be_begun_with_is_found_before_any_image_is_read(study: Path
         call(study / "recipe.yaml", *options, "--start", study / "none.pt")
     with pytest.raises(ModelError, match="no training to go on with"):
         call(study / "recipe.yaml", *options, "--resume")
-    other = write_recipe(study, training={**TINY, "network": {"width": [4, 16]}})
+    other = write_recipe(study, training={**TINY, "network": {"width": [4, 17]}})
     with pytest.raises(ModelError, match="the recipe asks for"):
         call(other, *options, "--start", study / "out" / "weights.pt")
     with pytest.raises(ModelError, match="other settings"):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imganalysis.errors import ModelError, SettingsError
-from imganalysis.segment.examples import make_example
+from imganalysis.segment.examples import make_example, pixel_weights
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
 from imganalysis.segment.network import load_weights, run_network
 from imganalysis.segment.training import rate_at, train
@@ -139,8 +139,41 @@ def test_weights_to_begin_with_are_taken(done: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(one, other, msg=name)
 
 
+def test_a_wider_network_begins_with_what_a_narrower_one_learned(
+    done: Path, tmp_path: Path
+) -> None:
+    chosen = settings(
+        network={"width": (6, 16)}, steps=1, learning_rate=1e-12, warmup_steps=0, weight_decay=0
+    )
+    train(examples(), chosen, tmp_path, threads=1, start=done / "weights.pt")
+    narrow, _ = load_weights(done / "weights.pt")
+    wide, _ = load_weights(tmp_path / "weights.pt")
+    assert wide.architecture.width == (6, 16)
+    image = np.random.default_rng(1).random((1, 2, 32, 32), np.float32)
+    # Kernels are stored in 16 bit, and the step moved the means of the normalisation.
+    np.testing.assert_allclose(run_network(wide, image), run_network(narrow, image), atol=0.05)
+
+
+def test_small_nuclei_and_gaps_may_weigh_more() -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[5:22, 5:22], labels[5:22, 24:41], labels[40:44, 40:44] = 1, 2, 3
+    known = np.ones(labels.shape, bool)
+    known[:, 58:] = False
+    plain = pixel_weights(labels, known, settings())
+    np.testing.assert_array_equal(plain, known)
+    more = pixel_weights(labels, known, settings(small_weight=0.25, gap_weight=3))
+    assert more[0, 0] == more[52, 52] == 1  # ground
+    assert more[12, 12] == 1  # a usual nucleus, larger than 17 px across
+    assert more[42, 42] == pytest.approx((np.pi / 4 * 17**2 / 16) ** 0.25)
+    most = pixel_weights(labels, known, settings(small_weight=1))
+    assert most[42, 42] == 2
+    assert more[12, 22] == more[12, 23] == 3  # between two
+    assert more[12, 21] == more[12, 24] == 1  # 3 px from the other
+    assert (more[:, 58:] == 0).all()
+
+
 def test_weights_of_another_width_are_refused(done: Path, tmp_path: Path) -> None:
-    wide = settings(network={"width": (4, 16)})
+    wide = settings(network={"width": (4, 17)})
     with pytest.raises(ModelError, match="the recipe asks for"):
         train(examples(), wide, tmp_path, start=done / "weights.pt")
 
