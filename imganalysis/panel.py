@@ -169,7 +169,9 @@ class Sheet(Model):
     """One of many cells positive for a marker, most of which have nuclei that are not `shape`.
 
     Where `min_spread` is given, also one beside such a cell, if the marker beyond its ring is on
-    average at least this share of what it is in the ring: its body is no small one.
+    average at least this share of what it is in the ring: its body is no small one. Where `cut_um`
+    is given, also one whose nucleus is seen no wider than this, in a field where more of the wider
+    ones are not `shape` than are: the end of a large nucleus looks like that of a small one.
     """
 
     kind: Literal["sheet"]
@@ -180,6 +182,7 @@ class Sheet(Model):
     min_share: Fraction = 0.5
     radius_um: Positive = 20.0
     min_spread: Positive | None = None
+    cut_um: Positive | None = None
 
 
 class Lonely(Model):

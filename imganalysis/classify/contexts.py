@@ -297,6 +297,7 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
     worst = others_least / np.maximum(others_least + alike_most, 1)
     best = others_most / np.maximum(others_most + alike_least, 1)
     in_sheet = _surely(enough & (worst >= context.min_share), too_few | (best < context.min_share))
+    wide = np.zeros(len(own), dtype=bool)
     if context.min_spread is not None:
         wide = _wide(cells, context.positive, context.min_spread)
         beside = _surely(
@@ -304,7 +305,38 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
             ~wide | (n(possible & ((shape != POSITIVE_CODE) | wide)) == 0),
         )
         in_sheet = combine([in_sheet, beside], "any")
+    if context.cut_um is not None:
+        cut = cells.column(t.DIAMETER) <= context.cut_um
+        told = _outnumbered(cells, own, shape, wide, cut, context.min_neighbours)
+        in_sheet = combine([in_sheet, told], "any")
     return _all(own, in_sheet)
+
+
+def _outnumbered(
+    cells: _Cells,
+    own: Codes,
+    shape: Codes,
+    wide: NDArray[np.bool_],
+    cut: NDArray[np.bool_],
+    least: int,
+) -> Codes:
+    """Find wide cells and small cuts in fields where more positives have another shape than it.
+
+    ``least`` such others at least. Only what is neither, and so shows its shape, counts for it.
+    """
+    members = cells.present & ~cut
+    sure, possible = members & (own == POSITIVE_CODE), members & (own != NEGATIVE_CODE)
+    others = shape == NEGATIVE_CODE, shape != POSITIVE_CODE
+    alike = ~wide & (shape == POSITIVE_CODE), ~wide & (shape != NEGATIVE_CODE)
+    yes, no = np.zeros((2, len(own)), dtype=bool)
+    for _, rows in cells.fields:
+
+        def n(which: NDArray[np.bool_], rows: NDArray[np.intp] = rows) -> int:
+            return int(np.count_nonzero(which[rows]))
+
+        yes[rows] = n(sure & others[0]) >= max(least, n(possible & alike[1]) + 1)
+        no[rows] = n(possible & others[1]) < max(least, n(sure & alike[0]) + 1)
+    return _surely((wide | cut) & yes, ~(wide | cut) | no)
 
 
 def _wide(cells: _Cells, marker: str, min_spread: float) -> NDArray[np.bool_]:

@@ -296,3 +296,32 @@ def test_a_wide_body_beside_another_is_in_a_sheet() -> None:
     assert not evaluate_contexts(table, plain)["is_CD56_sheet"].any()
     narrow = table.assign(**{t.RING_AREA: 85.0})  # hardly anything beyond
     assert not evaluate_contexts(narrow, panel)["is_CD56_sheet"].any()
+
+
+def test_where_others_outnumber_them_small_cuts_and_wide_bodies_are_in_a_sheet() -> None:
+    """Far from any neighbour; three large cells in one field, none in the other."""
+    panel = load_panel("infiltrate")
+    n = 12
+    table = pd.DataFrame(
+        {
+            t.FIELD: ["f"] * 6 + ["g"] * 6, t.Y: 0.0, t.X: [100.0 * i for i in range(n)],
+            # f: three large, a small cut, a wide body, one like a lymphocyte; g: no large one
+            t.DIAMETER: [10, 10, 10, 4, 7, 7, 7, 7, 7, 4, 7, 7],
+            t.ASPECT: 1.1, t.AREA: 40.0, t.RING_AREA: 30.0, t.CELL_AREA: 130.0,
+            "CD56_call": t.POSITIVE, "CD3_call": t.NEGATIVE, "CD56_nucleus_mean": 5.0,
+            "CD56_ring_mean": 10.0,
+            "CD56_cell_mean": [
+                (200 + 300 + 60 * (12 if i in (4, 10) else 3)) / 130 for i in range(n)
+            ],
+        }
+    )  # fmt: skip
+    found = evaluate_contexts(table, panel)["is_CD56_sheet"]
+    assert found.tolist() == [False] * 3 + [True, True] + [False] * 7
+
+    def told(**changes: list[object]) -> list[object]:
+        return evaluate_contexts(table.assign(**changes), panel)["is_CD56_sheet"].tolist()[3:6]
+
+    two = [t.NEGATIVE] + [t.POSITIVE] * (n - 1)
+    assert told(CD56_call=two) == [False, False, False]  # too few to tell
+    open_ = [t.INDETERMINATE] + [t.POSITIVE] * (n - 1)
+    assert told(CD56_call=open_) == [pd.NA, pd.NA, False]

@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 
 from imganalysis import tables as t
-from imganalysis.classify import evaluate_contexts
-from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.first_half import measure_stack
 from imganalysis.guarding import values_alone
 from imganalysis.panel import load_panel
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
 GRID: dict[str, Any] = {"size_px": 480, "pixel_size_um": 0.465, "planes": 3, "z_step_um": 1.0}
 SEEDS = range(7100, 7105)
+MANY = (*range(7400, 7405), *range(7410, 7415), *range(7420, 7425), *range(7430, 7435))
 CONTROLS = (7200, 7201)
 
 
@@ -43,9 +42,11 @@ def seen(
 
 
 @cache
-def cells_of(panel: str, variants: tuple[str, ...] = (), guard: bool = True) -> pd.DataFrame:
+def cells_of(
+    panel: str, variants: tuple[str, ...] = (), guard: bool = True, seeds: Sequence[int] = SEEDS
+) -> pd.DataFrame:
     """Counted cells of some fields with calls, classes, and what is true of them."""
-    fields = {f"s{seed}": seen(panel, seed, variants) for seed in SEEDS}
+    fields = {f"s{seed}": seen(panel, seed, variants) for seed in seeds}
     fields |= {f"c{seed}": seen(panel, seed, (), "secondary_only") for seed in CONTROLS}
     rows, objects = [], {}
     for name, (field, found) in fields.items():
@@ -127,39 +128,29 @@ def test_light_on_one_side_counts_only_of_markers_that_may_lie_there() -> None:
     assert values_alone(cells, load_panel("joint"))["CD3_ring_mean"].tolist() == [9.0, 9.0, 4.0]
 
 
-def nk_change(**sheet: Any) -> float:
-    """By how many points sheets of CD56-positive melanoma raise the share of NK cells."""
-    plain, sheets = (cells_of("infiltrate", v) for v in ((), ("CD56_melanoma",)))
-    shares = []
-    for cells in (plain, sheets):
-        panel = load_panel("infiltrate")
-        if sheet:
-            context = panel.contexts["CD56_sheet"].model_copy(update=sheet)
-            panel = panel.model_copy(update={"contexts": {"CD56_sheet": context, "lymphoid_nucleus":
-                panel.contexts["lymphoid_nucleus"]}})  # fmt: skip
-        contexts = evaluate_contexts(cells, panel)
-        again = cells.assign(**{name: contexts[name] for name in contexts})
-        again[t.PHENOTYPE] = classify_cells(again, panel).phenotype
-        shares.append(fraction(again, "infiltrate", "pct_NK"))
-    return 100 * (shares[1] - shares[0])
+@pytest.fixture(scope="module")
+def sheets() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Twenty fields, and the same with CD56 on most of the melanoma; one NK cell is 0.1 %."""
+    plain, more = (cells_of("infiltrate", v, seeds=MANY) for v in ((), ("CD56_melanoma",)))
+    return plain, more
 
 
-def test_t14_sheets_of_cd56_positive_melanoma_are_no_lymphocytes() -> None:
-    sheets = cells_of("infiltrate", ("CD56_melanoma",))
-    true = sheets["true_group_infiltrate"] == "CD56_nonlymphoid"
-    found = sheets[true][t.PHENOTYPE].value_counts(normalize=True)
-    assert true.sum() > 100
-    assert found.idxmax() == "CD56_nonlymphoid" and found["CD56_nonlymphoid"] > 0.7
-    # Without a look at how far their light reaches, small cuts of large nuclei are NK cells.
-    assert nk_change() < 0.5 * nk_change(min_spread=None)
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="in sparse nests small cuts of tumour nuclei without a neighbour stay NK cells",
-)
-def test_t14_in_full_the_share_of_nk_cells_stays() -> None:
-    assert abs(nk_change()) < 0.5
+def test_t14_sheets_of_cd56_positive_melanoma_are_no_lymphocytes(
+    sheets: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    plain, more = sheets
+    true = more["true_group_infiltrate"] == "CD56_nonlymphoid"
+    found = more[true][t.PHENOTYPE].value_counts(normalize=True)
+    assert true.sum() > 500
+    assert found.idxmax() == "CD56_nonlymphoid" and found["CD56_nonlymphoid"] > 0.8
+    before, after = (fraction(cells, "infiltrate", "pct_NK") for cells in sheets)
+    assert abs(100 * (after - before)) < 0.5
+    # Not by calling fewer of all: what is called NK is NK, and those there were are still found.
+    called, was = (
+        cells[cells[t.PHENOTYPE] == "NK"]["true_kind"] == "NK" for cells in (more, plain)
+    )
+    assert called.mean() > 0.75
+    assert called.sum() > 0.8 * was.sum() > 40
 
 
 def test_t15_melanophages_are_counted_and_the_fraction_stays() -> None:
