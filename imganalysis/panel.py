@@ -170,8 +170,10 @@ class Sheet(Model):
 
     Where `min_spread` is given, also one beside such a cell, if the marker beyond its ring is on
     average at least this share of what it is in the ring: its body is no small one. Where `cut_um`
-    is given, also one whose nucleus is seen no wider than this, in a field where more of the wider
-    ones are not `shape` than are: the end of a large nucleus looks like that of a small one.
+    is given, also such a cell without a neighbour, and one whose nucleus is seen no larger than
+    this, in a field where more of the others are not `shape` than are: the end of a large nucleus
+    looks like that of a small one. They are to be `min_neighbours`, and the share `min_field_share`
+    of the field's nuclei that are not `shape`, for a gate lets a few pass everywhere.
     """
 
     kind: Literal["sheet"]
@@ -183,6 +185,7 @@ class Sheet(Model):
     radius_um: Positive = 20.0
     min_spread: Positive | None = None
     cut_um: Positive | None = None
+    min_field_share: Fraction = 0.05
 
 
 class Lonely(Model):

@@ -53,7 +53,10 @@ def _meaning(context: Context, digit: int) -> str:
             f"more such neighbours within {context.radius_um:g} um"
         )
     if context.kind == "sheet":
-        return f"among {context.positive} positive cells of another shape or with wide bodies"
+        others = f"{context.positive} positive cells of another shape"
+        if context.cut_um is not None:
+            return f"among {others} or with wide bodies, or wide or cut small where most are such"
+        return f"among {others} or with wide bodies"
     if context.kind == "lonely_granular":
         return f"granular {context.positive}, away from other positive cells"
     return ""

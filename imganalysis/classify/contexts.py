@@ -306,37 +306,42 @@ def _sheet(cells: _Cells, context: Sheet) -> Codes:
         )
         in_sheet = combine([in_sheet, beside], "any")
     if context.cut_um is not None:
-        cut = cells.column(t.DIAMETER) <= context.cut_um
-        told = _outnumbered(cells, own, shape, wide, cut, context.min_neighbours)
+        diameter = cells.column(t.DIAMETER)
+        cut = _surely(diameter <= context.cut_um, diameter > context.cut_um)
+        told = combine([_surely(wide, ~wide), cut], "any")
+        told = _all(told, _outnumbered(cells, context, own, shape, wide | (cut != NEGATIVE_CODE)))
         in_sheet = combine([in_sheet, told], "any")
     return _all(own, in_sheet)
 
 
 def _outnumbered(
-    cells: _Cells,
-    own: Codes,
-    shape: Codes,
-    wide: NDArray[np.bool_],
-    cut: NDArray[np.bool_],
-    least: int,
+    cells: _Cells, context: Sheet, own: Codes, shape: Codes, doubtful: NDArray[np.bool_]
 ) -> Codes:
-    """Find wide cells and small cuts in fields where more positives have another shape than it.
+    """Tell cells of fields where more of the positives have another shape than have the shape.
 
-    ``least`` such others at least. Only what is neither, and so shows its shape, counts for it.
+    Those with the shape whose shape is doubtful do not count.
     """
-    members = cells.present & ~cut
-    sure, possible = members & (own == POSITIVE_CODE), members & (own != NEGATIVE_CODE)
-    others = shape == NEGATIVE_CODE, shape != POSITIVE_CODE
-    alike = ~wide & (shape == POSITIVE_CODE), ~wide & (shape != NEGATIVE_CODE)
-    yes, no = np.zeros((2, len(own)), dtype=bool)
+    codes = np.full(len(own), UNKNOWN_CODE, dtype=np.uint8)
+    sure, possible = own == POSITIVE_CODE, own != NEGATIVE_CODE
     for _, rows in cells.fields:
+        here = rows[cells.present[rows]]
 
-        def n(which: NDArray[np.bool_], rows: NDArray[np.intp] = rows) -> int:
-            return int(np.count_nonzero(which[rows]))
+        def n(which: NDArray[np.bool_], here: NDArray[np.intp] = here) -> int:
+            return int(np.count_nonzero(which[here]))
 
-        yes[rows] = n(sure & others[0]) >= max(least, n(possible & alike[1]) + 1)
-        no[rows] = n(possible & others[1]) < max(least, n(sure & alike[0]) + 1)
-    return _surely((wide | cut) & yes, ~(wide | cut) | no)
+        others = n(sure & (shape == NEGATIVE_CODE)), n(possible & (shape != POSITIVE_CODE))
+        alike = (
+            n(sure & (shape == POSITIVE_CODE) & ~doubtful),
+            n(possible & (shape != NEGATIVE_CODE) & ~doubtful),
+        )
+        share = context.min_field_share
+        least = max(context.min_neighbours, share * n(shape != POSITIVE_CODE))
+        most = max(context.min_neighbours, share * n(shape == NEGATIVE_CODE))
+        if others[0] >= least and others[0] > alike[1]:
+            codes[rows] = POSITIVE_CODE
+        elif others[1] < most or others[1] <= alike[0]:
+            codes[rows] = NEGATIVE_CODE
+    return codes
 
 
 def _wide(cells: _Cells, marker: str, min_spread: float) -> NDArray[np.bool_]:

@@ -100,7 +100,7 @@ def train(
     about
         Goes into the file of weights; name, hash and credits of ``start`` are added.
     start
-        Weights to begin with, of the same architecture, in place of random ones.
+        Weights to begin with, of this network or a narrower one, in place of random ones.
     resume
         Go on from the checkpoint in ``out``. The result is that of a run that was never
         stopped, to the last bit with the same number of threads on the same machine: what is
@@ -147,7 +147,7 @@ def train(
 def loss_of(
     out: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, flow_weight: float
 ) -> torch.Tensor:
-    """Mean square error of the flows, and cross entropy of the outline, where it is known."""
+    """Mean square error of the flows and cross entropy of the outline, weighed pixel by pixel."""
     total = weight.sum().clamp(min=1.0)
     square = (out[:, :2] - target[:, :2]).square().mean(dim=1, keepdim=True)
     entropy = functional.binary_cross_entropy_with_logits(

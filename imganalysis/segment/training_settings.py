@@ -72,11 +72,11 @@ class TrainingSettings(Model):
     flow_weight: Positive = Field(0.5, description="of the flows' loss against the outline's")
     small_weight: NotNegative = Field(
         0.0,
-        description="power of how much more a pixel counts in a nucleus smaller than diameter_px, "
-        "by the areas, at most twice; 0: all the same, 1: each nucleus the same",
+        description="power of how much more a pixel counts in what shows less of a nucleus than "
+        "diameter_px, by the areas, at most twice; 0: all pixels count the same",
     )
     gap_weight: float = Field(
-        1.0, ge=1, description="how much more pixels count where two nuclei are 2 px near"
+        1.0, ge=1, description="how much more pixels count that are within 2 px of two nuclei"
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 is faster where the processor has it"

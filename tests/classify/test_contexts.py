@@ -31,6 +31,16 @@ PANEL = Panel.model_validate(
                 "neighbours_negative": ["A", "B"],
             },
             "sheet": {"kind": "sheet", "positive": "B", "negative": ["A"], "shape": "small"},
+            "cut_sheet": {
+                "kind": "sheet",
+                "positive": "B",
+                "negative": ["A"],
+                "shape": "small",
+                "min_neighbours": 2,
+                "min_spread": 1.1,
+                "cut_um": 4.5,
+                "min_field_share": 0.4,
+            },
             "lonely": {"kind": "lonely_granular", "positive": "A"},
         },
     }
@@ -48,6 +58,12 @@ def cells(rows: list[dict], **columns) -> pd.DataFrame:
         "B": "-",
         "A_ring_mean": 1.0,
         "A_ring_sd": 0.5,
+        t.AREA: 40.0,
+        t.RING_AREA: 30.0,
+        t.CELL_AREA: 130.0,
+        "B_nucleus_mean": 5.0,
+        "B_ring_mean": 10.0,
+        "B_cell_mean": 5.0,
     }
     table = pd.DataFrame([base | row for row in rows]).assign(**columns)
     calls = {f"{m}_call": table.pop(m).map(CALLS) for m in ("A", "B")}
@@ -196,7 +212,8 @@ CELL = st.fixed_dictionaries(
     {
         t.Y: st.sampled_from([0.0, 8.0, 16.0, 30.0]),
         t.X: st.sampled_from([0.0, 8.0, 16.0]),
-        t.DIAMETER: st.sampled_from([6.0, 10.0]),
+        t.DIAMETER: st.sampled_from([4.0, 6.0, 10.0]),
+        "B_cell_mean": st.sampled_from([5.0, 12.0]),
         "A": st.sampled_from("+-?"),
         "B": st.sampled_from("+-?"),
         "A_ring_sd": st.sampled_from([0.5, 2.0]),
@@ -216,7 +233,7 @@ def test_what_is_known_holds_however_the_unknown_calls_are_settled(rows):
         for m in "AB":
             if row[m] == "?" and (i, m) not in open_:
                 row[m] = "-"
-    names = ("lymphoid", "sheet", "lonely")
+    names = ("lymphoid", "sheet", "cut_sheet", "lonely")
     known = evaluate_contexts(cells(fixed + crowd), PANEL, NOWHERE)
     for ways in product("+-", repeat=len(open_)):
         settled = [dict(row) for row in fixed]
@@ -247,11 +264,27 @@ def test_known_calls_agree_with_counting_by_hand(rows):
             and np.hypot(a[t.Y] - b[t.Y], a[t.X] - b[t.X]) <= radius
         ]
 
+    def is_wide(row: dict) -> bool:
+        return row["B_cell_mean"] > 10
+
     for i, row in enumerate(rows):
+        own = row["B"] == "+" and row["A"] == "-"
         b = [n for n in near(i, 20) if n["B"] == "+" and n["A"] == "-"]
         large = [n for n in b if n[t.DIAMETER] > 8]
-        sheet = row["B"] == "+" and row["A"] == "-" and len(b) >= 3 and len(large) * 2 >= len(b)
-        assert result["is_sheet"][i] == sheet
+        assert result["is_sheet"][i] == (own and len(b) >= 3 and len(large) * 2 >= len(b))
+        field = [n for n in rows if n[t.FIELD] == row[t.FIELD]]
+        others = [n for n in field if n[t.DIAMETER] > 8]
+        positive = [n for n in field if n["B"] == "+" and n["A"] == "-"]
+        alike = [n for n in positive if n[t.DIAMETER] == 6 and not is_wide(n)]
+        n_others = len([n for n in positive if n[t.DIAMETER] > 8])
+        most = n_others >= max(2, 0.4 * len(others)) and n_others > len(alike)
+        beside = [n for n in b if n[t.DIAMETER] > 8 or is_wide(n)]
+        cut_sheet = own and (
+            (len(b) >= 2 and len(large) * 2 >= len(b))
+            or (is_wide(row) and (most or len(beside) > 0))
+            or (row[t.DIAMETER] == 4 and most)
+        )
+        assert result["is_cut_sheet"][i] == cut_sheet
         a = [n for n in near(i, 20) if n["A"] == "+"]
         assert result["is_lonely"][i] == (row["A"] == "+" and len(a) <= 1 and row["A_ring_sd"] > 1)
 
@@ -321,7 +354,18 @@ def test_where_others_outnumber_them_small_cuts_and_wide_bodies_are_in_a_sheet()
     def told(**changes: list[object]) -> list[object]:
         return evaluate_contexts(table.assign(**changes), panel)["is_CD56_sheet"].tolist()[3:6]
 
-    two = [t.NEGATIVE] + [t.POSITIVE] * (n - 1)
-    assert told(CD56_call=two) == [False, False, False]  # too few to tell
-    open_ = [t.INDETERMINATE] + [t.POSITIVE] * (n - 1)
-    assert told(CD56_call=open_) == [pd.NA, pd.NA, False]
+    call = [t.POSITIVE] * n
+    assert told(CD56_call=[t.NEGATIVE, *call[1:]]) == [False, False, False]  # too few
+    assert told(CD56_call=[t.INDETERMINATE, *call[1:]]) == [pd.NA, pd.NA, False]
+    like = table[t.DIAMETER].to_list()
+    small = pd.DataFrame({**table.iloc[5].to_dict(), t.X: [1e4, 2e4]})
+    tie = evaluate_contexts(pd.concat([table, small], ignore_index=True), panel)["is_CD56_sheet"]
+    assert not tie.any()  # three like lymphocytes beside three that are not
+    assert told(**{t.DIAMETER: [*like[:3], np.nan, *like[4:]]}) == [pd.NA, True, False]
+    most = pd.DataFrame({**table.iloc[0].to_dict(), t.X: [1e4 + 100 * i for i in range(60)]})
+    most["CD56_call"] = t.NEGATIVE  # three of 63 large ones: as many pass any gate
+    few = evaluate_contexts(pd.concat([table, most], ignore_index=True), panel)["is_CD56_sheet"]
+    assert not few.any()
+    sheet = panel.contexts["CD56_sheet"].model_copy(update={"cut_um": None})
+    plain = panel.model_copy(update={"contexts": {**panel.contexts, "CD56_sheet": sheet}})
+    assert not evaluate_contexts(table, plain)["is_CD56_sheet"].any()

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from imganalysis import tables as t
+from imganalysis.classify import evaluate_contexts
+from imganalysis.classify.phenotypes import classify_cells
 from imganalysis.first_half import measure_stack
 from imganalysis.guarding import values_alone
 from imganalysis.panel import load_panel
@@ -146,11 +148,24 @@ def test_t14_sheets_of_cd56_positive_melanoma_are_no_lymphocytes(
     before, after = (fraction(cells, "infiltrate", "pct_NK") for cells in sheets)
     assert abs(100 * (after - before)) < 0.5
     # Not by calling fewer of all: what is called NK is NK, and those there were are still found.
-    called, was = (
-        cells[cells[t.PHENOTYPE] == "NK"]["true_kind"] == "NK" for cells in (more, plain)
-    )
+    was, called = (cells[cells[t.PHENOTYPE] == "NK"]["true_kind"] == "NK" for cells in sheets)
     assert called.mean() > 0.75
     assert called.sum() > 0.8 * was.sum() > 40
+    # Without the rules for small cuts and wide bodies they double, and those there were stay.
+    alone = [without_cuts(cells) for cells in sheets]
+    assert fraction(alone[1], "infiltrate", "pct_NK") > 1.5 * before
+    n = [(cells[t.PHENOTYPE] == "NK").sum() for cells in (plain, alone[0])]
+    assert n[0] > 0.85 * n[1]
+
+
+def without_cuts(cells: pd.DataFrame) -> pd.DataFrame:
+    """The same cells, classified without a look at small cuts and wide bodies."""
+    panel = load_panel("infiltrate")
+    sheet = panel.contexts["CD56_sheet"].model_copy(update={"cut_um": None, "min_spread": None})
+    panel = panel.model_copy(update={"contexts": {**panel.contexts, "CD56_sheet": sheet}})
+    contexts = evaluate_contexts(cells, panel)
+    again = cells.assign(**{name: contexts[name] for name in contexts})
+    return again.assign(**{t.PHENOTYPE: classify_cells(again, panel).phenotype})
 
 
 def test_t15_melanophages_are_counted_and_the_fraction_stays() -> None:

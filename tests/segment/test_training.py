@@ -150,8 +150,9 @@ def test_a_wider_network_begins_with_what_a_narrower_one_learned(
     wide, _ = load_weights(tmp_path / "weights.pt")
     assert wide.architecture.width == (6, 16)
     image = np.random.default_rng(1).random((1, 2, 32, 32), np.float32)
+    before = run_network(narrow, image)
     # Kernels are stored in 16 bit, and the step moved the means of the normalisation.
-    np.testing.assert_allclose(run_network(wide, image), run_network(narrow, image), atol=0.05)
+    assert np.abs(run_network(wide, image) - before).max() < 0.05 < 0.2 * np.abs(before).max()
 
 
 def test_small_nuclei_and_gaps_may_weigh_more() -> None:
