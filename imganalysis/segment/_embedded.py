@@ -8,9 +8,10 @@ import numpy as np
 
 from imganalysis.errors import SettingsError
 from imganalysis.segment._network import segment_with_network
+from imganalysis.segment._volume_memory import check_memory
 from imganalysis.segment.models import model_path
 from imganalysis.segment.onnx import OnnxModel, load_onnx
-from imganalysis.segment.volume import check_memory, segment_volume
+from imganalysis.segment.volume import segment_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,16 +68,14 @@ def find_by_network(
             progress=progress,
         )
     check_memory(tuple(image.shape), model.diameter_px, diameter, spacing_um[0] / pixel)
-    labels = segment_volume(
-        np.asarray(image),
+    return segment_volume(
+        image,
         model,
         diameter,
         spacing_um[0] / pixel,
         threshold=threshold,
         smallest_px=smallest,
         threads=threads,
+        out=out,
+        progress=progress,
     )
-    if out is None:
-        return labels
-    out[:] = labels
-    return out  # type: ignore[return-value]

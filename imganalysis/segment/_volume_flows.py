@@ -16,6 +16,8 @@ from imganalysis.segment.flows import tidy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from imganalysis.segment.pixels import Box
+
 _SINK = 2  # voxels that must end in one place for it to belong to a sink
 _REACH = 4  # a sink is not wider than this to any side of its peak
 _AT_REST = 0.1  # px: a voxel that is as near to where it was two steps before has arrived
@@ -154,28 +156,41 @@ def _grow(counts: Any, order: Any, owner: Any) -> None:
 
 
 def rescale_volume_labels(
-    labels: NDArray[np.int32], shape: tuple[int, int, int]
+    labels: NDArray[np.int32],
+    part: Box,
+    before: tuple[int, int],
+    box: Box,
+    after: tuple[int, int, int],
 ) -> NDArray[np.int32]:
-    """Bring a label volume to another size, with smooth outlines.
+    """Bring a part of a label volume to another size, with smooth outlines.
 
     Parameters
     ----------
     labels
-        (Z, Y, X), 0 = background.
-    shape
-        Wanted.
+        (Z, Y, X), 0 = background: all planes of the part that `imganalysis.segment.pixels.needed`
+        names, or more.
+    part
+        (y0, y1, x0, x1) of ``labels`` in the whole.
+    before
+        (Y, X) of the whole.
+    box
+        (y0, y1, x0, x1) of what is wanted, in the whole at the wanted size.
+    after
+        (Z, Y, X) of the whole at the wanted size.
 
     Returns
     -------
-    labels : shape, int32
+    labels : (after[0], y1 - y0, x1 - x0) int32
         Each voxel takes the label with the largest share of the eight voxels around its place,
         as trilinear sampling weighs them; of equal ones the smaller number.
     """
     source = np.ascontiguousarray(labels, np.int32)
-    if source.shape == shape:
-        return source.copy()
-    out = np.zeros(shape, np.int32)
-    _vote(source, out)
+    y0, y1, x0, x1 = box
+    whole = (len(source), *before)
+    if whole == after:
+        return source[:, y0 - part[0] : y1 - part[0], x0 - part[2] : x1 - part[2]].copy()
+    out = np.zeros((after[0], y1 - y0, x1 - x0), np.int32)
+    _vote(source, (part[0], part[2]), whole, out, (y0, x0), after)
     return out
 
 
@@ -187,23 +202,23 @@ def _place(index: int, ratio: float, size: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _vote(source: Any, out: Any) -> None:
-    ratio_z, ratio_y = source.shape[0] / out.shape[0], source.shape[1] / out.shape[1]
-    ratio_x = source.shape[2] / out.shape[2]
+def _vote(source: Any, first: Any, before: Any, out: Any, start: Any, after: Any) -> None:
+    ratio_z, ratio_y = before[0] / after[0], before[1] / after[1]
+    ratio_x = before[2] / after[2]
     names = np.empty(8, np.int32)
     shares = np.empty(8)
     for k in range(out.shape[0]):
-        k0, k1, fz = _place(k, ratio_z, source.shape[0])
+        k0, k1, fz = _place(k, ratio_z, before[0])
         for j in range(out.shape[1]):
-            j0, j1, fy = _place(j, ratio_y, source.shape[1])
+            j0, j1, fy = _place(j + start[0], ratio_y, before[1])
             for i in range(out.shape[2]):
-                i0, i1, fx = _place(i, ratio_x, source.shape[2])
+                i0, i1, fx = _place(i + start[1], ratio_x, before[2])
                 same = True
                 for corner in range(8):
                     z, wz = (k1, fz) if corner & 4 else (k0, 1.0 - fz)
                     y, wy = (j1, fy) if corner & 2 else (j0, 1.0 - fy)
                     x, wx = (i1, fx) if corner & 1 else (i0, 1.0 - fx)
-                    names[corner] = source[z, y, x]
+                    names[corner] = source[z, y - first[0], x - first[1]]
                     shares[corner] = wz * wy * wx
                     same = same and names[corner] == names[0]
                 best, most = names[0], -1.0

@@ -135,10 +135,11 @@ def find_nuclei(
 
     Notes
     -----
-    The network looks at a plane through windows on one grid. A stack it takes whole, because a
-    nucleus is followed through all planes: about 64 bytes for each voxel at the network's scale,
-    `imganalysis.segment.volume.memory_needed`; where the machine has less, the stack is refused
-    (`ImageError`, reason ``memory``) before the work starts. ``out`` saves no memory there.
+    The network looks at a plane through windows on one grid. In a stack a nucleus is followed
+    through all planes, which takes about 64 bytes for each voxel at the network's scale: stacks
+    that need more than 4 GiB are cut into tiles with all planes. Where the machine has less memory
+    than `imganalysis.segment._volume_memory.memory_needed` says, the stack is refused
+    (`ImageError`, reason ``memory``) before the work starts.
 
     Other methods see an image of more than `imganalysis.mapped.LARGE` pixels per plane in tiles,
     which overlap by four diameters of a nucleus.

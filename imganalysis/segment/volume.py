@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imganalysis.errors import ImageError, SettingsError
+from imganalysis.errors import SettingsError
+from imganalysis.mapped import release
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment._volume_flows import follow_to_labels, rescale_volume_labels
+from imganalysis.segment._volume_memory import from_sides, tile_overlap, tile_side
 from imganalysis.segment._volume_planes import planes_to_labels
 from imganalysis.segment._volume_views import errors_in_views, rescale_depth, views
 from imganalysis.segment.flows import FLOW_SCALE
-from imganalysis.segment.labels import relabel
 from imganalysis.segment.limits import network_factor
-from imganalysis.segment.pixels import as_float32, levels, normalise, rescale, rescale_labels
+from imganalysis.segment.pixels import (
+    as_float32,
+    levels,
+    needed,
+    normalise,
+    rescale_labels_part,
+    rescale_part,
+    scaled_shape,
+)
+from imganalysis.segment.tiles import segment_in_tiles
 from imganalysis.segment.windows import predict
 from imganalysis.words import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from imganalysis.segment.onnx import OnnxModel
+    from imganalysis.segment.pixels import Box, Sliceable
+    from imganalysis.segment.tiles import Sliced
 
 _SMALLEST = 0.25  # of the diameter of a nucleus
 _STEPS = 6.0  # of the diameter: from the tip of a long nucleus to its centre, and more
 _ANISOTROPY = (0.05, 200.0)
-# When views from the side say more than planes taken one by one. Measured on simulated stacks:
-# from 0.3 diameters of depth on they find as many nuclei or more; with planes further apart than
-# 0.7 diameters they find fewer.
-_DEEP = 0.3
-_APART = 0.7
-_LEAST = 3  # planes
-# Bytes that a stack needs while it is analysed: for each of its voxels while they are numbered;
-# or for each of them and each at the network's scale while flows are followed. Measured.
-_NUMBERED = 34
-_HELD, _FOLLOWED = 12, 52
+_SAMPLE = 2**24  # voxels that dark and bright of a tiled stack are taken from
 
 
 @dataclass(frozen=True)
@@ -68,64 +72,8 @@ class _Scale:
         return max(1, round(min(np.pi / 6 * self.smallest**3, self.min_area * max(1, self.depth))))
 
 
-def memory_needed(
-    shape: tuple[int, ...], network_px: float, diameter_px: float, anisotropy: float
-) -> int:
-    """Estimate the memory that `segment_volume` takes at its peak, in bytes.
-
-    Parameters
-    ----------
-    shape
-        (Z, Y, X) of the stack.
-    network_px, diameter_px
-        Of a typical nucleus at the network's scale, and in the image.
-    anisotropy
-        Distance of two planes over the side of a pixel.
-    """
-    voxels, factor = math.prod(shape), network_px / diameter_px
-    step = anisotropy * factor
-    sides = _from_sides(shape[0], step, network_px)
-    depth = max(1, shape[0] * step) if sides else shape[0]
-    scaled = depth * shape[1] * shape[2] * factor**2
-    return round(max(_NUMBERED * voxels, _HELD * voxels + _FOLLOWED * scaled))
-
-
-def check_memory(
-    shape: tuple[int, ...], network_px: float, diameter_px: float, anisotropy: float
-) -> None:
-    """Refuse a stack that needs more memory than the machine has, before the work starts.
-
-    Raises
-    ------
-    ImageError
-        With the reason ``memory``.
-    """
-    has, needed = _memory_of_machine(), memory_needed(shape, network_px, diameter_px, anisotropy)
-    if shape[0] > 1 and has is not None and needed > has:
-        raise ImageError(
-            f"a stack of {' x '.join(map(str, shape))} voxels (Z, Y, X) needs about "
-            f"{needed / 2**30:.1f} GiB of memory at once, this machine has {has / 2**30:.1f} GiB: "
-            "crop it, save it with larger pixels, or analyse a projection of its planes",
-            reason="memory",
-        )
-
-
-def _from_sides(planes: int, step: float, diameter: float) -> bool:
-    """Whether views from the side are asked for; step and diameter at the network's scale."""
-    deep = planes >= _LEAST and planes * step >= _DEEP * diameter
-    return deep and step <= _APART * diameter
-
-
-def _memory_of_machine() -> int | None:
-    """In bytes; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
 def segment_volume(
-    image: NDArray[Any],
+    image: Sliceable,
     model: OnnxModel,
     diameter_px: float,
     anisotropy: float,
@@ -134,13 +82,17 @@ def segment_volume(
     max_error: float = 0.4,
     smallest_px: float | None = None,
     threads: int = 1,
+    tile_px: int | None = None,
+    out: Sliced | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> NDArray[np.uint32]:
     """Find nuclei in a stack with a network that was trained on planes.
 
     Parameters
     ----------
     image
-        (Z, Y, X), any scale of values. Voxels that are not finite count as dark.
+        (Z, Y, X), any scale of values; anything that gives a numpy array when it is sliced.
+        Voxels that are not finite count as dark.
     model
         As `imganalysis.segment.onnx.load_onnx` gives it.
     diameter_px
@@ -154,17 +106,24 @@ def segment_volume(
         ``diameter_px`` if not given.
     threads
         Planes that are computed at a time. The labels do not depend on it.
+    tile_px
+        Side of the tiles of a large stack, along Y and X; a tile has all planes. If not given,
+        `imganalysis.segment._volume_memory.tile_side` says whether and how it is cut.
+    out, progress
+        As in `imganalysis.segment.tiles.segment_in_tiles`.
 
     Returns
     -------
     labels : (Z, Y, X) uint32
         0 = background, 1, 2, ... in raster order. All 0 where the image is flat, black or without
-        a finite voxel.
+        a finite voxel. ``out``, if given.
 
     Raises
     ------
     SettingsError
         The diameter would change the image's scale absurdly, or the anisotropy is absurd.
+    LabelsError
+        ``out`` does not fit.
 
     Notes
     -----
@@ -179,18 +138,22 @@ def segment_volume(
     side, nor do planes that are more than 0.7 diameters apart: there nuclei are found plane by
     plane, and those that overlap most in neighbouring planes are one nucleus. A single plane
     gives what the network finds in an image of two axes.
+
+    Tiles overlap by four diameters. Their levels of brightness are those of the whole stack, of
+    which every second, third, ... pixel is asked along Y and X if it is large; what the network
+    sees begins anew with each tile.
     """
-    if image.ndim != 3:
-        raise ValueError(
-            f"nuclei of a stack are found in (Z, Y, X); got {plural(image.ndim, 'axis', 'axes')}"
-        )
+    if len(image.shape) != 3:
+        axes = plural(len(image.shape), "axis", "axes")
+        raise ValueError(f"nuclei of a stack are found in (Z, Y, X); got {axes}")
+    shape = (int(image.shape[0]), int(image.shape[1]), int(image.shape[2]))
     factor = network_factor(model.diameter_px, diameter_px)
     if not _ANISOTROPY[0] <= anisotropy <= _ANISOTROPY[1]:
         raise SettingsError(
             f"planes {anisotropy:g} pixels apart; expected {_ANISOTROPY[0]:g} to "
             f"{_ANISOTROPY[1]:g}: check the pixel size and the distance of the planes"
         )
-    if len(image) == 1:
+    if shape[0] == 1:
         plane = segment_with_network(
             image[0],
             model,
@@ -199,39 +162,102 @@ def segment_volume(
             max_error=max_error,
             smallest_px=smallest_px,
             threads=max(1, threads),
+            progress=progress,
         )
-        return plane[np.newaxis]
-    empty = np.zeros(image.shape, np.uint32)
-    stack = as_float32(image)
-    finite = np.isfinite(stack)
-    if not finite.any():
-        return empty
-    if not finite.all():
-        stack = np.where(finite, stack, stack[finite].min())
-    planes = np.stack([rescale(plane, factor) for plane in stack])
-    between = levels(planes)
-    if between is None:
-        return empty
+        if out is None:
+            return plane[np.newaxis]
+        out[0] = plane
+        return out  # type: ignore[return-value]
     scale = _Scale(
         diameter=model.diameter_px,
-        depth=len(stack) * anisotropy * factor,
+        depth=shape[0] * anisotropy * factor,
         step=anisotropy * factor,
         smallest=(_SMALLEST * diameter_px if smallest_px is None else smallest_px) * factor,
         threshold=threshold,
         max_error=max_error,
         threads=max(1, threads),
     )
-    sides = _from_sides(len(stack), scale.step, scale.diameter)
-    find = _from_all_sides if sides else _plane_by_plane
-    return relabel(find(normalise(planes, between), model, scale, image.shape))
+    if tile_px is None:
+        tile_px = tile_side(shape, model.diameter_px, diameter_px, anisotropy)
+    scaled = scaled_shape(shape[1:], factor)
+    dark = _darkest(image)
+    between = None if dark is None else _levels(image, scaled, dark)
+
+    def find(box: Box) -> NDArray[np.int32]:
+        if dark is None or between is None:
+            return np.zeros((shape[0], box[1] - box[0], box[3] - box[2]), np.int32)
+        seen = needed(box, scaled, shape[1:])
+        planes = np.stack([rescale_part(p, seen, scaled, dark) for p in _planes(image)])
+        release(image)
+        sides = from_sides(len(planes), scale.step, scale.diameter)
+        found = (_from_all_sides if sides else _plane_by_plane)(
+            normalise(planes, between), model, scale
+        )
+        if sides:
+            return rescale_volume_labels(found, seen, scaled, box, shape)
+        return np.stack(
+            [rescale_labels_part(plane, seen, scaled, box, shape[1:]) for plane in found]
+        )
+
+    labels: NDArray[np.uint32] = segment_in_tiles(
+        shape,
+        find,
+        overlap_px=min(tile_px, tile_overlap(diameter_px)),
+        tile_px=tile_px,
+        out=out,
+        progress=progress,
+    )
+    return labels
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane of a stack of which only what is asked for is read."""
+
+    stack: Sliceable
+    z: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (int(self.stack.shape[1]), int(self.stack.shape[2]))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.stack[(self.z, *key)]
+
+
+def _planes(image: Sliceable) -> list[_Plane]:
+    return [_Plane(image, z) for z in range(int(image.shape[0]))]
+
+
+def _darkest(image: Sliceable) -> float | None:
+    """Find the smallest finite value; None without one."""
+    lowest = []
+    for z in range(image.shape[0]):
+        plane = as_float32(image[z])
+        finite = np.isfinite(plane)
+        if finite.any():
+            lowest.append(float(plane.min(initial=np.inf, where=finite)))
+        release(image)
+    return min(lowest, default=None)
+
+
+def _levels(image: Sliceable, scaled: tuple[int, int], dark: float) -> tuple[float, float] | None:
+    """Dark and bright of a stack at the network's scale."""
+    step = math.ceil(math.sqrt(image.shape[0] * math.prod(scaled) / _SAMPLE))
+    samples = []
+    for plane in _planes(image):
+        values = rescale_part(plane, (0, scaled[0], 0, scaled[1]), scaled, dark)
+        samples.append(values[step // 2 :: step, step // 2 :: step].copy())
+        release(image)
+    return levels(np.stack(samples))
 
 
 def _plane_by_plane(
-    planes: NDArray[np.float32], model: OnnxModel, scale: _Scale, shape: tuple[int, ...]
+    planes: NDArray[np.float32], model: OnnxModel, scale: _Scale
 ) -> NDArray[np.int32]:
     with ThreadPoolExecutor(scale.threads) as pool:
         answers = np.stack(list(pool.map(lambda plane: _ask(model, plane), planes)), axis=1)
-    found = planes_to_labels(
+    return planes_to_labels(
         answers[:2] / np.float32(FLOW_SCALE),
         answers[2],
         threshold=scale.threshold,
@@ -239,11 +265,10 @@ def _plane_by_plane(
         max_error=scale.max_error,
         min_area=scale.min_area,
     )
-    return np.stack([rescale_labels(plane, (shape[1], shape[2])) for plane in found])
 
 
 def _from_all_sides(
-    planes: NDArray[np.float32], model: OnnxModel, scale: _Scale, shape: tuple[int, ...]
+    planes: NDArray[np.float32], model: OnnxModel, scale: _Scale
 ) -> NDArray[np.int32]:
     volume = rescale_depth(planes, max(1, round(scale.depth)))
     flows, logit = views(lambda plane: _ask(model, plane), volume, scale.threads)
@@ -259,7 +284,7 @@ def _from_all_sides(
     if scale.max_error > 0 and found.any():
         bad = errors_in_views(found, flows, scale.threads) > scale.max_error
         found = np.where(bad[found], 0, found)
-    return rescale_volume_labels(found, (shape[0], shape[1], shape[2]))
+    return found
 
 
 def _ask(model: OnnxModel, plane: NDArray[np.float32]) -> NDArray[np.float32]:

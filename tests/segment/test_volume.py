@@ -13,12 +13,14 @@ from imganalysis.methods import NetworkMethod
 from imganalysis.segment import find_nuclei
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment._volume_flows import follow_to_labels, rescale_volume_labels
+from imganalysis.segment._volume_memory import MOST, memory_needed, tile_side
 from imganalysis.segment._volume_planes import stitch
 from imganalysis.segment._volume_views import errors_in_views, rescale_depth, views
 from imganalysis.segment.flows import FLOW_SCALE, labels_to_flows
 from imganalysis.segment.onnx import OnnxModel
+from imganalysis.segment.pixels import needed
 from imganalysis.segment.scores import count, overlap
-from imganalysis.segment.volume import memory_needed, segment_volume
+from imganalysis.segment.volume import segment_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -264,16 +266,35 @@ def test_objects_that_flows_do_not_explain_are_dropped() -> None:
     assert not segment_volume(image, model, DIAMETER, 1).any()
 
 
+def enlarged(labels: NDArray[np.int32], shape: tuple[int, int, int]) -> NDArray[np.int32]:
+    before = (labels.shape[1], labels.shape[2])
+    part, box = (0, before[0], 0, before[1]), (0, shape[1], 0, shape[2])
+    return rescale_volume_labels(labels, part, before, box, shape)
+
+
 def test_labels_are_enlarged_by_vote() -> None:
     labels = np.array([[[1, 1, 2]]], np.int32)
-    large = rescale_volume_labels(labels, (2, 1, 6))
+    large = enlarged(labels, (2, 1, 6))
     np.testing.assert_array_equal(large, np.broadcast_to([1, 1, 1, 1, 2, 2], (2, 1, 6)))
-    np.testing.assert_array_equal(rescale_volume_labels(labels, (1, 1, 3)), labels)
+    np.testing.assert_array_equal(enlarged(labels, (1, 1, 3)), labels)
 
 
 def test_of_equal_votes_the_smaller_number_wins() -> None:
     labels = np.array([[[7]], [[3]]], np.int32)
-    assert rescale_volume_labels(labels, (1, 1, 1)).item() == 3
+    assert enlarged(labels, (1, 1, 1)).item() == 3
+
+
+@pytest.mark.parametrize("after", [(5, 31, 44), (3, 12, 17), (2, 5, 9)])
+def test_a_part_is_enlarged_as_the_whole_is(after: tuple[int, int, int]) -> None:
+    labels = np.random.default_rng(1).integers(0, 4, (3, 12, 17)).astype(np.int32)
+    whole = enlarged(labels, after)
+    box = (after[1] // 3, after[1] - 1, 2, after[2] // 2)
+    part = needed(box, (12, 17), after[1:])
+    assert part != (0, 12, 0, 17)
+    found = rescale_volume_labels(
+        labels[:, part[0] : part[1], part[2] : part[3]], part, (12, 17), box, after
+    )
+    np.testing.assert_array_equal(found, whole[:, box[0] : box[1], box[2] : box[3]])
 
 
 def test_profiles_are_joined_with_their_best_match() -> None:
@@ -316,9 +337,9 @@ def test_a_stack_for_which_the_memory_is_too_small_is_refused_before_it_is_read(
         def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
             raise AssertionError("was read")
 
-    monkeypatch.setattr("imganalysis.segment.volume._memory_of_machine", lambda: 2**30)
+    monkeypatch.setattr("imganalysis.segment._volume_memory._memory_of_machine", lambda: 2**30)
     pixel = 8 / 22
-    with pytest.raises(ImageError, match=r"20 x 2048 x 2048 .* needs about 5.0 GiB") as caught:
+    with pytest.raises(ImageError, match=r"20 x 2048 x 2048 .* needs about 2.3 GiB") as caught:
         find_nuclei(Unread(), (pixel,) * 3, NetworkMethod())
     assert caught.value.reason == "memory"
 
@@ -328,5 +349,67 @@ def test_the_memory_of_a_stack_grows_with_its_voxels_at_either_scale() -> None:
     assert memory_needed((24, 320, 320), 22, 22, 1.0) == 64 * voxels
     assert memory_needed((24, 640, 640), 22, 44, 1.0) == 34 * 4 * voxels
     assert memory_needed((24, 320, 320), 22, 22, 3.0) == (12 + 3 * 52) * voxels
+    # Beyond what is taken at once there are tiles, and the labels of the whole.
+    assert memory_needed((24, 6400, 6400), 22, 22, 1.0) <= 0.6 * MOST + 4 * 400 * voxels
     # Planes far apart are not seen from the side: no volume is filled up between them.
     assert memory_needed((24, 320, 320), 22, 22, 30.0) == 64 * voxels
+
+
+def test_tiles_of_a_stack_hang_on_it_alone_and_hold_a_nucleus_with_its_neighbours() -> None:
+    assert tile_side((24, 1500, 1600), 22, 22, 1.0) == 1600
+    side = tile_side((24, 2400, 1200), 22, 22, 1.0)
+    assert 800 < side < 1200
+    assert tile_side((4000, 4000, 4000), 22, 22, 1.0) == 4 * 22
+
+
+@pytest.mark.parametrize("planes", [slice(None), slice(8, 28, 14)])
+def test_a_stack_in_tiles_has_the_nuclei_of_the_whole(planes: slice) -> None:
+    """Balls in a raster of no tile's width, seen from all sides and plane by plane."""
+    centres = [(15.0, y, x) for y in range(14, 130, 31) for x in range(17, 220, 33)]
+    stack = seen(balls((30, 132, 230), centres, DIAMETER))[planes]
+    step = planes.step or 1
+    whole = segment_volume(stack, MODEL, DIAMETER, step)
+    assert whole.max() == len(centres)
+    out, asked = np.full(stack.shape, 7, np.uint32), []
+    for side, tiles in ((68, 2 * 4), (100, 2 * 3), (132, 1 * 2)):
+        asked.clear()
+        found = segment_volume(
+            stack, MODEL, DIAMETER, step, tile_px=side, out=out,
+            progress=lambda *now: asked.append(now),
+        )  # fmt: skip
+        assert found is out and asked[-1] == ("tiles", tiles, tiles) and len(asked) == tiles
+        np.testing.assert_array_equal(found, whole)
+
+
+def test_a_large_stack_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Parts:
+        def __init__(self, stack: NDArray[Any]) -> None:
+            self.stack, self.shape, self.most = stack, stack.shape, 0
+
+        def __getitem__(self, key: Any) -> NDArray[Any]:
+            part = self.stack[key]
+            self.most = max(self.most, part.size)
+            return part
+
+    stack = seen(balls((40, 100, 400), [(20.0, 50.0, x) for x in (40, 150, 260, 370)], DIAMETER))
+    whole = segment_volume(stack, MODEL, DIAMETER, 1.0)
+    monkeypatch.setattr("imganalysis.segment._volume_memory.MOST", 64 * 40 * 100 * 220)
+    parts = Parts(stack)
+    np.testing.assert_array_equal(segment_volume(parts, MODEL, DIAMETER, 1.0), whole)
+    assert 0 < parts.most < stack.size
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
+def test_tiles_of_a_stack_without_contrast_have_no_nuclei(value: float) -> None:
+    stack = np.full((20, 150, 150), value, np.float32)
+    assert segment_volume(stack, MODEL, DIAMETER, 1.0, tile_px=70).max() == 0
+
+
+def test_brightness_of_a_tile_is_judged_in_the_whole_stack() -> None:
+    centres = [(20.0, 40.0, x) for x in (40.0, 80.0, 120.0, 160.0, 360.0)]
+    stack = seen(balls((40, 80, 400), centres, DIAMETER))
+    stack[:, :, 200:] *= 0.2  # dim, beside what is bright
+    stack[0, 0, 0] = np.nan
+    whole = segment_volume(stack, MODEL, DIAMETER, 1.0)
+    np.testing.assert_array_equal(segment_volume(stack, MODEL, DIAMETER, 1.0, tile_px=80), whole)
+    assert whole.max() == 4
