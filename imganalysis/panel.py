@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from imganalysis.errors import PanelError
 from imganalysis.panel_check import check_panel, markers_needed, panel_notes
+from imganalysis.panel_contexts import Context, InRegion, Lonely, Lymphoid, Shape, Sheet
 from imganalysis.panel_fractions import check_together
 from imganalysis.panel_match import choose_panel, match_channels
 from imganalysis.settings import Reading, explain
@@ -138,73 +139,6 @@ class Region(Model):
     min_density_per_mm2: Positive = 250.0
 
 
-class Shape(Model):
-    """Nuclei of a size and roundness (equivalent diameter with fragments merged)."""
-
-    kind: Literal["shape"]
-    min_diameter_um: NotNegative | None = None  # strictly more than this
-    max_diameter_um: Positive | None = None  # at most this
-    max_aspect: Positive | None = None  # strictly less than this
-
-
-class InRegion(Model):
-    """The centroid lies in the panel's region."""
-
-    kind: Literal["in_region"]
-
-
-class Lymphoid(Model):
-    """A shape, without a trace of a marker, among small neighbours negative for some markers."""
-
-    kind: Literal["lymphoid"]
-    shape: str  # name of a shape context
-    no_trace_of: str  # marker whose value is under the negatives' percentile
-    trace_percentile: float = Field(75.0, gt=0, lt=100)
-    neighbours_negative: tuple[str, ...]
-    min_neighbours: int = Field(2, ge=0)
-    radius_um: Positive = 15.0
-
-
-class Sheet(Model):
-    """One of many cells positive for a marker, most of which have nuclei that are not `shape`.
-
-    Where `min_spread` is given, also one beside such a cell, if the marker beyond its ring is on
-    average at least this share of what it is in the ring: its body is no small one. Where `cut_um`
-    is given, also such a cell without a neighbour, and one whose nucleus is seen no larger than
-    this, in a field where more of the others are not `shape` than are: the end of a large nucleus
-    looks like that of a small one. They are to be `min_neighbours`, and the share `min_field_share`
-    of the field's nuclei that are not `shape`, for a gate lets a few pass everywhere.
-    """
-
-    kind: Literal["sheet"]
-    positive: str
-    negative: tuple[str, ...] = ()
-    shape: str
-    min_neighbours: int = Field(3, ge=1)
-    min_share: Fraction = 0.5
-    radius_um: Positive = 20.0
-    min_spread: Positive | None = None
-    cut_um: Positive | None = None
-    min_field_share: Fraction = 0.05
-
-
-class Lonely(Model):
-    """Away from other positives, with a coarse granular marker, outside the region.
-
-    A cell that is negative for all of `anywhere_without` may lie in the region too: a region is
-    far coarser than what is near one cell.
-    """
-
-    kind: Literal["lonely_granular"]
-    positive: str
-    radius_um: Positive = 20.0
-    max_neighbours: int = Field(1, ge=0)
-    neighbours: str | None = None  # shape of the positives that count; all if not given
-    anywhere_without: tuple[str, ...] = ()
-    min_granularity: Positive = 1.0  # SD / mean of the marker in the ring
-
-
-Context = Annotated[Shape | InRegion | Lymphoid | Sheet | Lonely, Field(discriminator="kind")]
 Call = Literal["pos", "neg", "any"]
 
 

@@ -18,7 +18,8 @@ PACKAGE = ROOT / "imganalysis"
 PLUGIN = ROOT / "plugins" / "napari" / "napari_imganalysis"
 
 GROUND = frozenset(
-    "tables label_places words panel panel_check panel_fractions panel_match panel_reference "
+    "tables label_places words panel panel_check panel_contexts panel_fractions panel_match "
+    "panel_reference "
     "settings settings_artefacts settings_base settings_calibration settings_counting "
     "settings_gating settings_neighbours settings_space methods stack mapped tables_biopsies "
     "tables_cohort run_file".split()
