@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imganalysis.mapped import release
+from imganalysis.segment.brightness import darkest, sample
 from imganalysis.segment.flows import FLOW_SCALE, flows_to_labels
 from imganalysis.segment.limits import network_factor
 from imganalysis.segment.pixels import (
-    as_float32,
     levels,
     needed,
     normalise,
@@ -22,7 +21,7 @@ from imganalysis.segment.pixels import (
     rescale_part,
     scaled_shape,
 )
-from imganalysis.segment.tiles import segment_in_tiles
+from imganalysis.segment.tiles import segment_in_tiles, tile_overlap
 from imganalysis.segment.windows import Window, assemble, look, window_grid
 from imganalysis.words import plural
 
@@ -41,9 +40,7 @@ TILE = 4096
 _TILE = 2048  # the same at the network's scale
 _SMALLEST = 0.25  # of the network's diameter
 _STEPS = 6.0  # of the network's diameter: from the rim of a long nucleus to its centre, and more
-_OVERLAP = 4.0  # of the diameter: the largest nuclei and their neighbours
 _SAMPLE = 2**22  # pixels at the network's scale that dark and bright are taken from
-_STRIP = 2**23  # pixels that are looked at at a time, at either scale
 _KEPT = 256  # answers of windows that the next tiles may ask for again
 
 
@@ -107,10 +104,11 @@ def plan_network(
     factor = network_factor(model.diameter_px, diameter_px)
     shape = (int(image.shape[0]), int(image.shape[1]))
     scaled = scaled_shape(shape, factor)
-    dark = _darkest(image, shape)
+    dark = darkest(image)
     between = None
     if dark is not None:
-        between = levels(_sample(image, scaled, dark, threads))
+        step = math.ceil(math.sqrt(math.prod(scaled) / _SAMPLE))
+        between = levels(sample(image, scaled, dark, step, threads=threads))
     return NetworkPlan(shape, scaled, factor, between, 0.0 if dark is None else dark)
 
 
@@ -243,7 +241,7 @@ def segment_with_network(
         smallest_px=smallest_px,
         threads=threads,
     )
-    overlap = math.ceil(_OVERLAP * diameter_px)
+    overlap = tile_overlap(diameter_px)
     if tile_px is None:
         tile_px = max(overlap, min(TILE, round(_TILE / plan.factor)))
     labels: NDArray[np.uint32] = segment_in_tiles(
@@ -256,38 +254,3 @@ def segment_with_network(
         stop=stop,
     )
     return labels
-
-
-def _darkest(image: Sliceable, shape: tuple[int, int]) -> float | None:
-    """Find the smallest finite value; None without one, 0 where all are whole numbers."""
-    if np.asarray(image[:1, :1]).dtype.kind in "biu":
-        return 0.0
-    lowest: list[float] = []
-    rows = max(1, _STRIP // shape[1])
-    for y in range(0, shape[0], rows):
-        values = as_float32(image[y : y + rows, :])
-        finite = np.isfinite(values)
-        if finite.any():
-            lowest.append(float(values.min(initial=np.inf, where=finite)))
-        release(image)
-    return min(lowest, default=None)
-
-
-def _sample(
-    image: Sliceable, scaled: tuple[int, int], dark: float, threads: int
-) -> NDArray[np.float32]:
-    """Values of a regular grid of pixels at the network's scale."""
-    height, width = scaled
-    step = math.ceil(math.sqrt(height * width / _SAMPLE))
-    larger = max(1.0, image.shape[0] * image.shape[1] / (height * width))
-    rows = max(1, int(_STRIP / (width * larger)))
-
-    def values(y: int) -> NDArray[np.float32]:
-        part = rescale_part(image, (y, min(height, y + rows), 0, width), scaled, dark)
-        first = (step // 2 - y) % step
-        part = part[first::step, step // 2 :: step].copy()
-        release(image)
-        return part
-
-    with ThreadPoolExecutor(threads) as pool:
-        return np.concatenate(list(pool.map(values, range(0, height, rows))))

@@ -6,6 +6,7 @@ import math
 import os
 
 from imganalysis.errors import ImageError
+from imganalysis.segment.tiles import tile_overlap
 
 MOST = 2**32
 """Bytes: a stack that needs more at once is analysed in tiles of half as much."""
@@ -21,7 +22,6 @@ _LEAST = 3  # planes
 _NUMBERED = 34
 _HELD, _FOLLOWED = 12, 52
 _LABELS = 4  # of all voxels, in tiles
-_OVERLAP = 4.0  # of the diameter: the largest nuclei and their neighbours
 
 
 def memory_needed(
@@ -55,11 +55,6 @@ def _at_once(
     depth = max(1, shape[0] * step) if sides else shape[0]
     scaled = depth * shape[1] * shape[2] * factor**2
     return round(max(_NUMBERED * voxels, _HELD * voxels + _FOLLOWED * scaled))
-
-
-def tile_overlap(diameter_px: float) -> int:
-    """Say what tiles see on each side beyond what they decide, pixels."""
-    return math.ceil(_OVERLAP * diameter_px)
 
 
 def tile_side(

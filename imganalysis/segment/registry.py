@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from imganalysis.segment.tiles import Sliced
 
 _TILE = 2048  # px
-_OVERLAP = 4.0  # diameters of a nucleus: the largest ones and their neighbours
 
 Find = Callable[["NDArray[Any]", tuple[float, ...], Any, int], "NDArray[Any]"]
 """(image (Y, X) or (Z, Y, X), size of a pixel along each axis in um, settings, threads) to labels
@@ -161,9 +160,9 @@ def find_nuclei(
         return find_by_network(image, spacing_um, settings, threads, out=out, progress=progress)
     if out is None and math.prod(image.shape[-2:]) <= LARGE:
         return _find(np.asarray(image), spacing_um, settings, threads)
-    from imganalysis.segment.tiles import segment_in_tiles
+    from imganalysis.segment.tiles import segment_in_tiles, tile_overlap
 
-    overlap = math.ceil(_OVERLAP * settings.nucleus_diameter_um / min(spacing_um[-2:]))
+    overlap = tile_overlap(settings.nucleus_diameter_um / min(spacing_um[-2:]))
     method = _find
     if isinstance(settings, CellposeMethod):
         # Dark and bright are those of the whole image, not of each tile.

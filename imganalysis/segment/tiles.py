@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,7 @@ Box = tuple[int, int, int, int]
 FindPart = Callable[[Box], "NDArray[np.integer[Any]]"]
 """Labels of a box: its shape (with all planes of a stack), 0 = background, numbers of its own."""
 
+_OVERLAP = 4.0  # diameters of a nucleus: the largest nuclei and their neighbours
 _TOLERANCE = 1 / 8  # of the overlap: so far the centroids that two tiles see may lie apart
 _TAKEN = 0.5  # an object of which an earlier tile has more is there already
 
@@ -116,6 +118,11 @@ def segment_in_tiles(
             progress("tiles", number + 1, len(grid))
     _number(labels, shape, count)
     return labels
+
+
+def tile_overlap(diameter_px: float) -> int:
+    """Say what tiles see on each side beyond what they decide, pixels."""
+    return math.ceil(_OVERLAP * diameter_px)
 
 
 def tile_grid(shape: tuple[int, ...], *, tile_px: int, overlap_px: int) -> list[tuple[Box, Box]]:

@@ -13,13 +13,13 @@ from imganalysis.errors import SettingsError
 from imganalysis.mapped import release
 from imganalysis.segment._network import segment_with_network
 from imganalysis.segment._volume_flows import follow_to_labels, rescale_volume_labels
-from imganalysis.segment._volume_memory import from_sides, tile_overlap, tile_side
+from imganalysis.segment._volume_memory import from_sides, tile_side
 from imganalysis.segment._volume_planes import planes_to_labels
 from imganalysis.segment._volume_views import errors_in_views, rescale_depth, views
+from imganalysis.segment.brightness import darkest, sample
 from imganalysis.segment.flows import FLOW_SCALE
 from imganalysis.segment.limits import network_factor
 from imganalysis.segment.pixels import (
-    as_float32,
     levels,
     needed,
     normalise,
@@ -27,7 +27,7 @@ from imganalysis.segment.pixels import (
     rescale_part,
     scaled_shape,
 )
-from imganalysis.segment.tiles import segment_in_tiles
+from imganalysis.segment.tiles import segment_in_tiles, tile_overlap
 from imganalysis.segment.windows import predict
 from imganalysis.words import plural
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from imganalysis.segment.onnx import OnnxModel
     from imganalysis.segment.pixels import Box, Sliceable
-    from imganalysis.segment.tiles import Sliced
+    from imganalysis.segment.tiles import FindPart, Sliced
 
 _SMALLEST = 0.25  # of the diameter of a nucleus
 _STEPS = 6.0  # of the diameter: from the tip of a long nucleus to its centre, and more
@@ -179,35 +179,43 @@ def segment_volume(
     )
     if tile_px is None:
         tile_px = tile_side(shape, model.diameter_px, diameter_px, anisotropy)
-    scaled = scaled_shape(shape[1:], factor)
-    dark = _darkest(image)
-    between = None if dark is None else _levels(image, scaled, dark)
-
-    def find(box: Box) -> NDArray[np.int32]:
-        if dark is None or between is None:
-            return np.zeros((shape[0], box[1] - box[0], box[3] - box[2]), np.int32)
-        seen = needed(box, scaled, shape[1:])
-        planes = np.stack([rescale_part(p, seen, scaled, dark) for p in _planes(image)])
-        release(image)
-        sides = from_sides(len(planes), scale.step, scale.diameter)
-        found = (_from_all_sides if sides else _plane_by_plane)(
-            normalise(planes, between), model, scale
-        )
-        if sides:
-            return rescale_volume_labels(found, seen, scaled, box, shape)
-        return np.stack(
-            [rescale_labels_part(plane, seen, scaled, box, shape[1:]) for plane in found]
-        )
-
     labels: NDArray[np.uint32] = segment_in_tiles(
         shape,
-        find,
+        _finder(image, model, scale, factor),
         overlap_px=min(tile_px, tile_overlap(diameter_px)),
         tile_px=tile_px,
         out=out,
         progress=progress,
     )
     return labels
+
+
+def _finder(image: Sliceable, model: OnnxModel, scale: _Scale, factor: float) -> FindPart:
+    """Make what finds the nuclei of any box of a stack, in the light of the whole."""
+    planes = [_Plane(image, z) for z in range(int(image.shape[0]))]
+    depth, shape = len(planes), planes[0].shape
+    scaled = scaled_shape(shape, factor)
+    dark = min((d for d in map(darkest, planes) if d is not None), default=None)
+    between = None
+    if dark is not None:
+        step = math.ceil(math.sqrt(depth * math.prod(scaled) / _SAMPLE))
+        between = levels(np.stack([sample(p, scaled, dark, step) for p in planes]))
+    sides = from_sides(depth, scale.step, scale.diameter)
+
+    def find(box: Box) -> NDArray[np.int32]:
+        if between is None:
+            return np.zeros((depth, box[1] - box[0], box[3] - box[2]), np.int32)
+        seen = needed(box, scaled, shape)
+        picture = np.stack([rescale_part(p, seen, scaled, dark) for p in planes])
+        release(image)
+        picture = normalise(picture, between)
+        if sides:
+            found = _from_all_sides(picture, model, scale)
+            return rescale_volume_labels(found, seen, scaled, box, (depth, *shape))
+        found = _plane_by_plane(picture, model, scale)
+        return np.stack([rescale_labels_part(p, seen, scaled, box, shape) for p in found])
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -218,38 +226,11 @@ class _Plane:
     z: int
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, int]:
         return (int(self.stack.shape[1]), int(self.stack.shape[2]))
 
     def __getitem__(self, key: Any) -> Any:
         return self.stack[(self.z, *key)]
-
-
-def _planes(image: Sliceable) -> list[_Plane]:
-    return [_Plane(image, z) for z in range(int(image.shape[0]))]
-
-
-def _darkest(image: Sliceable) -> float | None:
-    """Find the smallest finite value; None without one."""
-    lowest = []
-    for z in range(image.shape[0]):
-        plane = as_float32(image[z])
-        finite = np.isfinite(plane)
-        if finite.any():
-            lowest.append(float(plane.min(initial=np.inf, where=finite)))
-        release(image)
-    return min(lowest, default=None)
-
-
-def _levels(image: Sliceable, scaled: tuple[int, int], dark: float) -> tuple[float, float] | None:
-    """Dark and bright of a stack at the network's scale."""
-    step = math.ceil(math.sqrt(image.shape[0] * math.prod(scaled) / _SAMPLE))
-    samples = []
-    for plane in _planes(image):
-        values = rescale_part(plane, (0, scaled[0], 0, scaled[1]), scaled, dark)
-        samples.append(values[step // 2 :: step, step // 2 :: step].copy())
-        release(image)
-    return levels(np.stack(samples))
 
 
 def _plane_by_plane(

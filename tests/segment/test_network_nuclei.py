@@ -149,7 +149,7 @@ def test_an_image_is_read_in_parts_no_larger_than_a_window(
     plain: NDArray[np.uint32],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("imganalysis.segment._network._STRIP", 50_000)
+    monkeypatch.setattr("imganalysis.segment.brightness._STRIP", 50_000)
     reader = Reader(field)
     np.testing.assert_array_equal(segment_with_network(reader, model, 17, tile_px=200), plain)
     assert reader.most <= 384**2
@@ -200,7 +200,7 @@ def test_of_a_large_image_a_sample_tells_dark_and_bright(
     sampled = plan_network(image, model, 2 * model.diameter_px).between
     assert sampled != exact
     assert sampled == pytest.approx(exact, rel=0.05)
-    monkeypatch.setattr("imganalysis.segment._network._STRIP", 30_000)
+    monkeypatch.setattr("imganalysis.segment.brightness._STRIP", 30_000)
     strips = plan_network(image, model, 2 * model.diameter_px, threads=threads).between
     assert strips == pytest.approx(sampled, rel=1e-6)
     monkeypatch.setattr("imganalysis.segment._network._SAMPLE", 2**22)
@@ -215,7 +215,7 @@ def test_a_part_without_numbers_does_not_spread(
     monkeypatch: pytest.MonkeyPatch,
     tile_px: int,
 ) -> None:
-    monkeypatch.setattr("imganalysis.segment._network._STRIP", 50_000)
+    monkeypatch.setattr("imganalysis.segment.brightness._STRIP", 50_000)
     holed = field.astype(np.float32)
     holed[:450, :450] = np.nan
     holed[500, 500] = np.inf
