@@ -135,3 +135,45 @@ def test_a_method_whose_network_is_not_there_says_so(load: Any, tmp_path: Path) 
     *others, network = load("_nuclei").ways(str(tmp_path / "none.onnx"))
     assert not any(way.missing for way in others)
     assert network.missing.startswith("not measured: ") and "none.onnx" in network.missing
+
+
+def test_constants_are_chosen_one_after_the_other(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that helps alone but not beside a better one is left out, a second value too."""
+    constants = load("segmentation_constants")
+    worth = {"a": 0.04, "b": 0.03, "c": 0.02}
+
+    def score(changes: Any, held: bool, step: int) -> Any:
+        names = {name for name, _ in changes}
+        ap = 0.7 + sum(worth[n] for n in names) - 0.05 * ({"a", "b"} <= names)
+        assert not held and step == 3
+        return SimpleNamespace(ap=lambda: [ap])
+
+    monkeypatch.setattr(constants, "score", score)
+    gains = {("c", 1.0): 0.72, ("a", 1.0): 0.74, ("a", 2.0): 0.735, ("b", 1.0): 0.73}
+    kept, best = constants.chosen_on_training(gains, 0.7, 3)
+    assert kept == (("a", 1.0), ("c", 1.0))
+    assert best == pytest.approx(0.76)
+    assert constants.chosen_on_training({}, 0.7, 3) == ((), 0.7)
+
+
+def test_constants_are_there_and_put_back(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = load("segmentation_constants")
+    before = [constants.value_of(name) for name in constants.CONSTANTS]
+    assert all(value > 0 for value in before)
+    for name in constants.CONSTANTS:
+        less, more = (constants.changed(name, f) for f in (constants.LESS, constants.MORE))
+        assert less < constants.value_of(name) < more
+    for name in constants.SHARES:
+        assert constants.changed(name, constants.MORE) < 1
+
+    def fails(*_: Path) -> None:
+        assert constants.value_of("_skimage._EDGE") == 0.9
+        raise FileNotFoundError
+
+    monkeypatch.setattr(constants, "_pairs", lambda held, step: [(Path("a.png"), Path("a.tif"))])
+    monkeypatch.setattr(constants, "read_annotated", fails)
+    with pytest.raises(FileNotFoundError):
+        constants.score((("_skimage._EDGE", 0.9),), False, 1)
+    assert [constants.value_of(name) for name in constants.CONSTANTS] == before
