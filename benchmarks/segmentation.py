@@ -222,8 +222,9 @@ def main() -> None:
         [one for rows in sets.values() for one in rows],
         notes=f"Real: {images} images of nuclei-2d-dsb2018 (BBBC038, CC0) kept from training "
         "(SHA-256 of the name a multiple of 5; the constants of the scikit-image method were "
-        "chosen on images of the whole set, see the table of them), scale unknown, diameter estimated from each image by "
-        f"the method; with these images drawn anew, the network's AP@0.5 lies in {interval} "
+        "chosen on images of the whole set, see the table of them), scale unknown, diameter "
+        "estimated from each image by the method; with these images drawn anew, the network's "
+        f"AP@0.5 lies in {interval} "
         f"(95 %). Simulated: {number} field(s) of {size} px at {PIXEL_UM} um of each kind, "
         "mean over 5 planes. Nests and dense infiltrate are the recipe's week 0 with the area of "
         "the nest, or of the infiltrate, set to 1 and the other to 0; so the infiltrate shows "
