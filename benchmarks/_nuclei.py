@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from _common import ROOT
 from scipy import ndimage as ndi
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
@@ -21,6 +22,7 @@ from imganalysis.errors import ImganalysisError
 from imganalysis.methods import Method, NetworkMethod, ScikitImageMethod
 from imganalysis.segment import find_nuclei, model_facts
 from imganalysis.simulate import simulate_field
+from imganalysis.training_data import held_out, image_id
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from imganalysis.simulate import Recipe, SimulatedField
 
 PIXEL_UM = 0.232
+BBBC038 = "nuclei-2d-dsb2018"
 PLAIN, CLASSICAL, NETWORK = "Gaussian, Otsu, watershed", "scikit-image", "network"
 NESTS, DENSE = "nests", "dense infiltrate"
 
@@ -61,6 +64,22 @@ class Way:
     ) -> NDArray[np.uint32]:
         """Find nuclei."""
         return self.find(image, spacing, self.settings, threads)
+
+
+def real_data(name: str) -> Path:
+    """Find a folder of real images; without it the benchmark ends here."""
+    data = Path(os.environ.get("IMGANALYSIS_TESTDATA", ROOT.parent / "shared" / "data"))
+    if not (data / name).is_dir():
+        sys.exit(f"no {data / name}: name the folder of the real images in IMGANALYSIS_TESTDATA")
+    return data / name
+
+
+def real_images(folder: Path, listing: Path, *, held: bool = True, most: int | None = None) -> int:
+    """List the images of `BBBC038` that are held out, or the others, as pairs; their number."""
+    paths = sorted(p for p in (folder / "images").glob("*.png") if held_out(image_id(p)) == held)
+    rows = [f"{path.name},{(folder / 'masks' / path.stem).resolve()}.tif" for path in paths[:most]]
+    listing.write_text("\n".join(["image,mask", *rows]) + "\n", encoding="utf-8")
+    return len(rows)
 
 
 def plain(

@@ -8,7 +8,6 @@ per pixel with known truth, of seeds that no training uses.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -16,8 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import ROOT, options, report
-from _nuclei import DENSE, NESTS, NETWORK, PIXEL_UM, add_model, picture, simulated, ways
+from _common import options, report
+from _nuclei import (
+    BBBC038,
+    DENSE,
+    NESTS,
+    NETWORK,
+    PIXEL_UM,
+    add_model,
+    picture,
+    real_data,
+    real_images,
+    simulated,
+    ways,
+)
 from scipy import ndimage as ndi
 from scipy import sparse
 from scipy.sparse import csgraph
@@ -26,7 +37,6 @@ from scipy.spatial import distance
 from imganalysis.evaluating import evaluate
 from imganalysis.segment.scores import THRESHOLDS, Counts, count, overlap
 from imganalysis.simulate import load_recipe, simulate_field
-from imganalysis.training_data import held_out, image_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,16 +75,6 @@ class Score:
     def __add__(self, other: Score) -> Score:
         """Pool."""
         return Score(self.counts + other.counts, self.near + other.near)
-
-
-def real_images(folder: Path, listing: Path, *, quick: bool) -> int:
-    """List the held-out images as a table of pairs; their number."""
-    images = sorted(p for p in (folder / "images").glob("*.png") if held_out(image_id(p)))
-    if quick:
-        images = images[:QUICK_IMAGES]
-    rows = [f"{path.name},{(folder / 'masks' / path.stem).resolve()}.tif" for path in images]
-    listing.write_text("\n".join(["image,mask", *rows]) + "\n", encoding="utf-8")
-    return len(images)
 
 
 def drawn_anew(table: pd.DataFrame) -> str:
@@ -182,10 +182,7 @@ def scored(way: Way, kind: str, fields: Iterable[tuple[Any, SimulatedField]]) ->
 def main() -> None:
     """Score every method on the same images, and report."""
     chosen = options(__doc__, add_model)
-    data = Path(os.environ.get("IMGANALYSIS_TESTDATA", ROOT.parent / "shared" / "data"))
-    folder = data / "nuclei-2d-dsb2018"
-    if not folder.is_dir():
-        sys.exit(f"no {folder}: name the folder of the real images in IMGANALYSIS_TESTDATA")
+    folder = real_data(BBBC038)
     recipe = load_recipe("melanoma")
     number, size = (1, 512) if chosen.quick else (6, 512)
     pictures = {
@@ -196,7 +193,7 @@ def main() -> None:
     interval = "not known"
     with tempfile.TemporaryDirectory() as temporary:
         listing = Path(temporary) / "pairs.csv"
-        images = real_images(folder, listing, quick=chosen.quick)
+        images = real_images(folder, listing, most=QUICK_IMAGES if chosen.quick else None)
         for way in ways(chosen.model):
             if way.missing:
                 for name in (REAL, NESTS, DENSE, *CLASSES):

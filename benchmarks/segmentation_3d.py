@@ -6,13 +6,10 @@ whole nuclei.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _common import ROOT, options, report
+from _common import options, report
 from _nuclei import (
     DENSE,
     NESTS,
@@ -20,6 +17,7 @@ from _nuclei import (
     PIXEL_UM,
     PLAIN,
     add_model,
+    real_data,
     simulated,
     volume,
     ways,
@@ -30,6 +28,8 @@ from imganalysis.segment.scores import THRESHOLDS, Counts, count, overlap
 from imganalysis.simulate import load_recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from _nuclei import Way
     from numpy.typing import NDArray
@@ -107,10 +107,7 @@ def row(name: str, ratio: float, way: Way, counts: Counts) -> list[Any]:
 def main() -> None:
     """Score the methods that know stacks on the same stacks, and report."""
     chosen = options(__doc__, add_model)
-    data = Path(os.environ.get("IMGANALYSIS_TESTDATA", ROOT.parent / "shared" / "data"))
-    folder = data / "nuclei-3d-embryo"
-    if not folder.is_dir():
-        sys.exit(f"no {folder}: name the folder of the real images in IMGANALYSIS_TESTDATA")
+    folder = real_data("nuclei-3d-embryo")
     recipe = thick(load_recipe("melanoma"))
     number, size = (1, 160) if chosen.quick else (3, 256)
     sets = {EMBRYO: [embryo(folder)]}

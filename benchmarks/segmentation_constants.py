@@ -7,22 +7,23 @@ constants would have been chosen without a look at the held-out images.
 
 from __future__ import annotations
 
-import os
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
-import numpy as np
-from _common import ROOT, options, report
+from _common import options, report
+from _nuclei import BBBC038, real_data, real_images
 
-from imganalysis.annotated import pairs_of, read_annotated
+from imganalysis.evaluating import evaluate
 from imganalysis.methods import ScikitImageMethod
 from imganalysis.segment import _merge, _skimage
-from imganalysis.segment.registry import nucleus_diameter
-from imganalysis.segment.scores import Counts, count, overlap
-from imganalysis.segment.spacing import spacing_for
-from imganalysis.training_data import held_out, image_id
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 MODULES = {"_skimage": _skimage, "_merge": _merge}
 CONSTANTS = (
@@ -40,21 +41,20 @@ SHARES = ("_skimage._LEVEL", "_merge._SEAM", "_merge._CONVEX")
 """Below 1: what they lack of it is changed, not they."""
 LESS, MORE = 0.8, 1.25
 LEAST_GAIN = 0.0005
-QUICK_CONSTANTS, QUICK_STEP = 2, 20
+QUICK_CONSTANTS, QUICK_IMAGES = 2, 12
 
 Changes = tuple[tuple[str, float], ...]
 
 
-def folder() -> Path:
-    """Images of BBBC038 with their masks."""
-    data = Path(os.environ.get("IMGANALYSIS_TESTDATA", ROOT.parent / "shared" / "data"))
-    return data / "nuclei-2d-dsb2018"
+def place(constant: str) -> tuple[ModuleType, str]:
+    """Give the module of a constant, and its name there."""
+    module, _, name = constant.partition(".")
+    return MODULES[module], name
 
 
 def value_of(constant: str) -> float:
     """Give a constant as the method has it."""
-    module, _, name = constant.partition(".")
-    return float(getattr(MODULES[module], name))
+    return float(getattr(*place(constant)))
 
 
 def changed(constant: str, factor: float) -> float:
@@ -63,40 +63,19 @@ def changed(constant: str, factor: float) -> float:
     return 1 - (1 - value) / factor if constant in SHARES else value * factor
 
 
-@lru_cache(maxsize=2)
-def _pairs(held: bool, step: int) -> list[tuple[Path, Path]]:
-    pairs, _ = pairs_of(folder() / "images", folder() / "masks")
-    return [pair for pair in pairs if held_out(image_id(pair[0])) == held][::step]
-
-
-def score(changes: Changes, held: bool, step: int) -> Counts:
-    """Pool the counts of all images, with some constants changed."""
-    before = {constant: value_of(constant) for constant, _ in changes}
-    method = ScikitImageMethod()
-    try:
-        _set(dict(changes))
-        total = Counts()
-        for image_path, mask_path in _pairs(held, step):
-            image, truth, _ = read_annotated(image_path, mask_path)
-            diameter = nucleus_diameter(image, method)
-            found = np.zeros(image.shape, np.uint32)
-            if np.isfinite(diameter):
-                spacing = spacing_for(diameter, method.nucleus_diameter_um, (), 2)
-                found = _skimage.segment_nuclei(image, spacing, method)
-            total = total + count(overlap(truth, found))
-        return total
-    finally:
-        _set(before)
-
-
-def _set(values: dict[str, float]) -> None:
-    for constant, value in values.items():
-        module, _, name = constant.partition(".")
-        setattr(MODULES[module], name, value)
+def score(changes: Changes, listing: Path) -> float:
+    """AP@0.5 of the listed images, with some constants changed."""
+    with ExitStack() as changed_back:
+        for constant, value in changes:
+            changed_back.enter_context(patch.object(*place(constant), value))
+        result = evaluate(real_data(BBBC038) / "images", listing, ScikitImageMethod())
+    if result.n_failed:
+        sys.exit("\n".join(result.table["message"]))
+    return float(result.pooled.ap()[0])
 
 
 def chosen_on_training(
-    gains: dict[tuple[str, float], float], as_it_is: float, step: int
+    gains: dict[tuple[str, float], float], as_it_is: float, listing: Path
 ) -> tuple[Changes, float]:
     """Make the changes that help, the most helpful first, as long as each helps beside the others.
 
@@ -106,8 +85,8 @@ def chosen_on_training(
         (constant, value) to AP@0.5 on training images with that change alone, those that help.
     as_it_is
         AP@0.5 without a change.
-    step
-        As in `score`.
+    listing
+        Of training images.
 
     Returns
     -------
@@ -121,7 +100,7 @@ def chosen_on_training(
     for change in sorted(gains, key=lambda change: -gains[change]):
         if change[0] in dict(kept):
             continue
-        ap = gains[change] if not kept else float(score((*kept, change), False, step).ap()[0])
+        ap = gains[change] if not kept else score((*kept, change), listing)
         if ap > best:
             kept, best = (*kept, change), ap
     return kept, best
@@ -130,32 +109,31 @@ def chosen_on_training(
 def main() -> None:
     """Change each constant, choose on the training images, and report on the held-out ones."""
     chosen = options(__doc__)
-    if not folder().is_dir():
-        sys.exit(f"no {folder()}: name the folder of the real images in IMGANALYSIS_TESTDATA")
+    folder = real_data(BBBC038)
     constants = CONSTANTS[:QUICK_CONSTANTS] if chosen.quick else CONSTANTS
-    step = QUICK_STEP if chosen.quick else 1
+    most = QUICK_IMAGES if chosen.quick else None
     tried: list[Changes] = [()]
     tried += [((c, changed(c, factor)),) for c in constants for factor in (LESS, MORE)]
-    with ProcessPoolExecutor(2) as pool:
-        training = [
-            float(counts.ap()[0])
-            for counts in pool.map(score, tried, [False] * len(tried), [step] * len(tried))
-        ]
-    as_it_is = training[0]
-    gains = {
-        changes[0]: ap
-        for changes, ap in zip(tried[1:], training[1:], strict=True)
-        if ap > as_it_is + LEAST_GAIN
-    }
-    kept, best = chosen_on_training(gains, as_it_is, step)
-    held = [float(score(changes, True, step).ap()[0]) for changes in ((), kept)]
+    with tempfile.TemporaryDirectory() as temporary:
+        training, held_out = Path(temporary) / "training.csv", Path(temporary) / "held_out.csv"
+        n_training = real_images(folder, training, held=False, most=most)
+        n_held = real_images(folder, held_out, most=most)
+        with ProcessPoolExecutor(2) as pool:
+            aps = list(pool.map(score, tried, [training] * len(tried)))
+        as_it_is = aps[0]
+        gains = {
+            changes[0]: ap
+            for changes, ap in zip(tried[1:], aps[1:], strict=True)
+            if ap > as_it_is + LEAST_GAIN
+        }
+        kept, best = chosen_on_training(gains, as_it_is, training)
+        held = [score(changes, held_out) for changes in ((), kept)]
     new = dict(kept)
     rows = [
-        [constant, value_of(constant), training[1 + 2 * k], as_it_is, training[2 + 2 * k],
+        [constant, value_of(constant), aps[1 + 2 * k], as_it_is, aps[2 + 2 * k],
          new.get(constant, "")]
         for k, constant in enumerate(constants)
     ]  # fmt: skip
-    n_training, n_held = len(_pairs(False, step)), len(_pairs(True, step))
     report(
         "Constants of the scikit-image method",
         ["constant", "value", "AP@0.5 a quarter smaller", "as it is", "a quarter larger",

@@ -144,18 +144,19 @@ def test_constants_are_chosen_one_after_the_other(
     constants = load("segmentation_constants")
     worth = {"a": 0.04, "b": 0.03, "c": 0.02}
 
-    def score(changes: Any, held: bool, step: int) -> Any:
+    listing = Path("training.csv")
+
+    def score(changes: Any, images: Path) -> float:
         names = {name for name, _ in changes}
-        ap = 0.7 + sum(worth[n] for n in names) - 0.05 * ({"a", "b"} <= names)
-        assert not held and step == 3
-        return SimpleNamespace(ap=lambda: [ap])
+        assert images == listing
+        return 0.7 + sum(worth[n] for n in names) - 0.05 * ({"a", "b"} <= names)
 
     monkeypatch.setattr(constants, "score", score)
     gains = {("c", 1.0): 0.72, ("a", 1.0): 0.74, ("a", 2.0): 0.735, ("b", 1.0): 0.73}
-    kept, best = constants.chosen_on_training(gains, 0.7, 3)
+    kept, best = constants.chosen_on_training(gains, 0.7, listing)
     assert kept == (("a", 1.0), ("c", 1.0))
     assert best == pytest.approx(0.76)
-    assert constants.chosen_on_training({}, 0.7, 3) == ((), 0.7)
+    assert constants.chosen_on_training({}, 0.7, listing) == ((), 0.7)
 
 
 def test_constants_are_there_and_put_back(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,12 +169,12 @@ def test_constants_are_there_and_put_back(load: Any, monkeypatch: pytest.MonkeyP
     for name in constants.SHARES:
         assert constants.changed(name, constants.MORE) < 1
 
-    def fails(*_: Path) -> None:
+    def fails(*_: Any) -> None:
         assert constants.value_of("_skimage._EDGE") == 0.9
         raise FileNotFoundError
 
-    monkeypatch.setattr(constants, "_pairs", lambda held, step: [(Path("a.png"), Path("a.tif"))])
-    monkeypatch.setattr(constants, "read_annotated", fails)
+    monkeypatch.setattr(constants, "real_data", Path)
+    monkeypatch.setattr(constants, "evaluate", fails)
     with pytest.raises(FileNotFoundError):
-        constants.score((("_skimage._EDGE", 0.9),), False, 1)
+        constants.score((("_skimage._EDGE", 0.9),), Path("training.csv"))
     assert [constants.value_of(name) for name in constants.CONSTANTS] == before
